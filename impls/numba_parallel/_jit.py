@@ -1,0 +1,70 @@
+"""The only place that says how kernels are compiled, and when a call is worth several threads.
+
+Each kernel is one function compiled twice: serial for small work, parallel for the rest; in both
+every sum has one owner and one order, so results do not depend on the number of threads. In a
+kernel the index of a prange is unsigned: np.int64(task) before any arithmetic, or the result is a
+float; and tuples must be taken apart before the prange. Kernels hold the GIL: concurrent callers
+take turns, which every threading layer of Numba survives.
+"""
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from numba import njit
+from numpy import ndarray
+
+# Multiply-adds below which threads cost more than they save: waking a second one took 180 us
+# (quiet) to 8 ms (busy machine), and 100,000 multiply-adds take about 50 us.
+SERIAL_WORK = 100_000
+
+
+class Kernel(NamedTuple):
+    """One function, compiled for one thread and for all."""
+
+    serial: Callable[..., None]
+    parallel: Callable[..., None]
+
+
+def launch(
+    kernel: Kernel,
+    work: int,
+    outputs: tuple[ndarray, ...],
+    inputs: tuple[ndarray, ...],
+    *params: Any,
+) -> None:
+    """Run a kernel whose call costs about `work` multiply-adds: it fills the outputs.
+
+    Inputs are handed over as read-only views, so that one compiled version serves writable and
+    read-only arrays, and none can be changed.
+    """
+    views = tuple(array.view() for array in inputs)
+    for view in views:
+        view.flags.writeable = False
+    chosen = kernel.serial if work < SERIAL_WORK else kernel.parallel
+    chosen(*outputs, *views, *params)
+
+
+def moving(function: Any) -> Kernel:
+    """A kernel that keeps NaN, infinity and the sign of zero, and every value as written."""
+    return _compiled(function)
+
+
+def summing(function: Any) -> Kernel:
+    """A kernel whose sums may be reordered and fused, hence vectorized; NaN and infinity stay."""
+    return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+# A scalar function inside a kernel.
+inlined = njit(cache=True, error_model="numpy", inline="always")
+
+
+def _compiled(function: Any, **options: Any) -> Kernel:
+    # Numba names cache files by qualified name and line alone: the second version needs its own.
+    twin = FunctionType(function.__code__, function.__globals__, function.__name__)
+    twin.__qualname__ = f"{function.__qualname__}_parallel"
+    twin.__module__ = function.__module__
+    return Kernel(
+        serial=njit(cache=True, error_model="numpy", **options)(function),
+        parallel=njit(cache=True, error_model="numpy", parallel=True, **options)(twin),
+    )
