@@ -1,0 +1,84 @@
+"""What is promised: every check of every level, derived from the op records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from impls.spec.case import CORE, DOCUMENT, EXTENDED, LEVELS, Case, ErrorCase
+from impls.spec.op import FORWARD, OpSpec
+from impls.spec.ops import OPS
+
+KINDS = ("interface", "shapes", "values", "gradients", "errors", "specials", "purity")
+# The case of each op that is large enough for several threads; `purity` works on it.
+LARGE = "large enough for several threads"
+# A dtype that needs no conversion is where an input is handed through: asked in both.
+MEMORY_PROPERTIES = ("inputs_unchanged", "no_aliasing")
+PROPERTIES = (
+    *MEMORY_PROPERTIES,
+    "same_bits_twice",
+    "same_bits_in_any_batch",
+    "same_bits_for_any_threads",
+    "same_bits_for_16_callers",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question to one backend.
+
+    direction: "forward" or "grad_" and an operand; "" for an error case, which is the op's.
+    aspect: what `purity` asks for. case: None for the interface.
+    """
+
+    kind: str
+    level: str
+    op: OpSpec
+    direction: str = ""
+    dtype: str = ""
+    case: Case | ErrorCase | None = None
+    aspect: str = ""
+
+    @property
+    def id(self) -> str:
+        """One word that names the check in a test id."""
+        words = [self.op.name, self.direction, self.aspect, self.case.id if self.case else ""]
+        return "-".join(word for word in (*words, self.dtype) if word)
+
+    @property
+    def kernel(self) -> str:
+        """Backend function that answers it."""
+        return self.op.kernel_of(self.direction or FORWARD)
+
+
+@cache
+def up_to(level: str) -> tuple[Check, ...]:
+    """The checks of a level and of those below it."""
+    wanted = LEVELS[: LEVELS.index(level) + 1]
+    return tuple(check for op in OPS.values() for check in _of(op) if check.level in wanted)
+
+
+def _of(op: OpSpec) -> Iterator[Check]:
+    for direction in op.directions:
+        yield Check(kind="interface", level=DOCUMENT, op=op, direction=direction)
+    for case in op.cases:
+        for dtype in ("float64", "float32"):
+            level = CORE if case.level == DOCUMENT and dtype == "float32" else case.level
+            for direction in op.directions[: 1 + len(case.shapes)]:
+                kinds = ("shapes", "values" if direction == FORWARD else "gradients")
+                for kind in kinds:
+                    yield Check(
+                        kind=kind, level=level, op=op, direction=direction, dtype=dtype, case=case
+                    )
+                if op.signed_zero and case.level != EXTENDED:
+                    yield Check(
+                        kind="specials", level=EXTENDED, op=op, direction=direction, dtype=dtype,
+                        case=case,
+                    )  # fmt: skip
+                if case.why == LARGE:
+                    for aspect in PROPERTIES if dtype == "float32" else MEMORY_PROPERTIES:
+                        yield Check(
+                            kind="purity", level=EXTENDED, op=op, direction=direction,
+                            dtype=dtype, case=case, aspect=aspect,
+                        )  # fmt: skip
+    for error in op.errors:
+        yield Check(kind="errors", level=CORE, op=op, case=error)

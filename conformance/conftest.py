@@ -1,0 +1,175 @@
+"""pytest's side of the suite: options, one test per backend and check, the ledger."""
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Read when NumPy is first imported. OpenBLAS's idle worker would spin for 100 ms beside the
+# backend and PyTorch: measured, their calls then take 2 to 17 times as long.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
+import impls
+from conformance import ledger
+from conformance.checks import Check, up_to
+from conformance.judge import judge
+from conformance.verdict import Status, Verdict
+from impls.backend import Backend
+from impls.spec.case import LEVELS
+
+# By spec: the backend, or what was raised when it was imported.
+Loaded = dict[str, Backend | Exception]
+BACKENDS = pytest.StashKey[Loaded]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance")
+    group.addoption(
+        "--backend",
+        action="append",
+        metavar="NAME|MODULE|PATH.py",
+        help="a backend to judge; repeat for several (default: all built-in backends)",
+    )
+    group.addoption(
+        "--level",
+        choices=LEVELS,
+        default=LEVELS[-1],
+        help="the highest level to judge, with those below it (default: extended)",
+    )
+    group.addoption("--jsonl", type=Path, metavar="FILE", help="store one line per check")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    loaded: Loaded = {}
+    for spec in config.getoption("--backend") or impls.names():
+        try:
+            loaded[spec] = impls.get(spec)
+        except Exception as error:  # told by test_loads, as a verdict of this backend alone
+            loaded[spec] = error
+    config.stash[BACKENDS] = loaded
+    # The ledger says it shorter than pytest's list of failed and skipped ids, which repeats them.
+    config.option.reportchars = ""
+    if not hasattr(config, "workerinput"):  # xdist's workers report to this process
+        config.pluginmanager.register(Ledger(config))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    count = len(up_to(config.getoption("--level")))
+    loaded = config.stash[BACKENDS]
+    specs = ", ".join(loaded)
+    return f"conformance: {specs}; {count} checks each, up to level {config.getoption('--level')}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """test_<kind>(backend, check) runs once per backend and check of its kind."""
+    backends = metafunc.config.stash[BACKENDS]
+    if "check" not in metafunc.fixturenames:
+        metafunc.parametrize("spec", backends)
+        return
+    kind = metafunc.function.__name__.removeprefix("test_")
+    checks = [check for check in up_to(metafunc.config.getoption("--level")) if check.kind == kind]
+    cases = [
+        pytest.param(spec, check, id=f"{label}-{check.id}", marks=_mark(check.level))
+        for spec, label in _labels(backends).items()
+        for check in checks
+    ]
+    metafunc.parametrize("spec, check", cases)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Drop what stands for a kind without checks at this level: nothing was promised there."""
+    items[:] = [
+        item
+        for item in items
+        if not any(
+            "empty parameter set" in m.kwargs.get("reason", "") for m in item.iter_markers("skip")
+        )
+    ]
+
+
+def _mark(level: str) -> pytest.MarkDecorator:
+    mark: pytest.MarkDecorator = getattr(pytest.mark, level)
+    return mark
+
+
+def _labels(backends: Loaded) -> dict[str, str]:
+    """What test ids call each backend: its name, or its spec where two have one name."""
+    names = {spec: loaded.name for spec, loaded in backends.items() if isinstance(loaded, Backend)}
+    counts = Counter(names.values())
+    return {spec: name if counts[name] == 1 else spec for spec, name in names.items()}
+
+
+@pytest.fixture
+def load(spec: str, request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Fail, and note it in the ledger, if the backend could not be loaded."""
+
+    def load() -> None:
+        loaded = request.config.stash[BACKENDS][spec]
+        if isinstance(loaded, Exception):
+            verdict = Verdict(Status.ERROR, f"backend={spec!r} cannot be loaded: {loaded!r}")
+            _note(request, ledger.row(spec, None, verdict, _repeat(spec, request)))
+            _end(verdict, _repeat(spec, request))
+
+    return load
+
+
+@pytest.fixture
+def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Check], None]:
+    """Judge a check: note the verdict in the ledger, then pass, skip or fail the test."""
+
+    def conform(check: Check) -> None:
+        backend = request.config.stash[BACKENDS][spec]
+        assert isinstance(backend, Backend)
+        verdict = judge(backend, check)
+        _note(request, ledger.row(backend.name, check, verdict, _repeat(spec, request)))
+        _end(verdict, _repeat(spec, request))
+
+    return conform
+
+
+def _note(request: pytest.FixtureRequest, row: ledger.Row) -> None:
+    # pytest carries user_properties from xdist's workers to the process that reports.
+    request.node.user_properties.append(("conformance", row))
+
+
+def _repeat(spec: str, request: pytest.FixtureRequest) -> str:
+    """The line that runs this test again."""
+    return f"pytest {shlex.quote(request.node.nodeid)} --backend {shlex.quote(spec)}"
+
+
+def _end(verdict: Verdict, repeat: str) -> None:
+    match verdict.status:
+        case Status.PASSED:
+            return
+        case Status.MISSING | Status.UNSUPPORTED:
+            pytest.skip(f"{verdict.status}: {verdict.message}")
+        case _:
+            message = f"{verdict.status}: {verdict.message}\nrepeat: {repeat}"
+            pytest.fail(message, pytrace=False)
+
+
+class Ledger:
+    """Collects the rows of all tests, shows their counts and stores them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.rows: list[ledger.Row] = []
+        self.path: Path | None = config.getoption("--jsonl")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            properties: list[tuple[str, Any]] = report.user_properties
+            self.rows += [value for name, value in properties if name == "conformance"]
+
+    def pytest_sessionfinish(self) -> None:
+        if self.path is not None:
+            ledger.write(self.rows, self.path)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.rows:
+            terminalreporter.section("conformance")
+            for line in ledger.summary(self.rows):
+                terminalreporter.line(line)

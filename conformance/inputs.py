@@ -1,0 +1,88 @@
+"""What backends are given: arrays filled by name and seed, and laid out in memory.
+
+exact   random integers in [-4, 4]: every sum of products is exact in any order
+wide    random integers as wide as the number of terms allows: exact, unless done in fewer bits
+real    standard normal values
+special NaN, infinities, both zeros and ties among the integers
+minus   -inf almost everywhere
+"""
+
+from math import isqrt
+
+import numpy as np
+from numpy import ndarray
+
+from impls.spec.case import seed
+from impls.spec.plan import Shape
+
+NARROW = 4
+# Largest integers up to which every one has a float of its own.
+EXACT_BITS = {"float32": 24, "float64": 53}
+
+
+def arrays(
+    filling: str, shapes: tuple[Shape, ...], dtype: str, name: str, width: int
+) -> list[ndarray]:
+    """One array per shape, the same for the same name in every process.
+
+    width: largest integer of the "wide" filling.
+    """
+    rng = np.random.default_rng(seed(f"{name} {filling}"))
+    return [_filled(filling, shape, rng, width).astype(dtype) for shape in shapes]
+
+
+def widest(terms: int, dtype: str, *, products: bool) -> int:
+    """The largest w for which terms + 1 summands (a bias is one) stay exact in `dtype`.
+
+    products: the summands are products of two values up to w, else single values.
+    """
+    limit = 2 ** EXACT_BITS[dtype] // (terms + 1)
+    return max(1, isqrt(limit) if products else limit)
+
+
+def laid_out(array: ndarray, layout: str) -> ndarray:
+    """An array of equal values that lies in memory as `layout` says."""
+    match layout:
+        case "contiguous":
+            return array.copy()
+        case "transposed":
+            return np.ascontiguousarray(array.T).T
+        case "strided":
+            # What lies between the elements is NaN: whoever reads it shows it.
+            apart = np.full(tuple(2 * extent for extent in array.shape), np.nan, array.dtype)
+            view = apart[(slice(None, None, 2),) * array.ndim]
+            view[...] = array
+            return view
+        case "reversed":
+            flip = (slice(None, None, -1),) * array.ndim
+            return array[flip].copy()[flip]
+        case "readonly":
+            copy = array.copy()
+            copy.flags.writeable = False
+            return copy
+        case _:
+            raise ValueError(f"layout={layout!r} must be one this function knows")
+
+
+def _filled(filling: str, shape: Shape, rng: np.random.Generator, width: int) -> ndarray:
+    match filling:
+        case "exact":
+            return _integers(shape, rng, NARROW)
+        case "wide":
+            return _integers(shape, rng, width)
+        case "real":
+            return rng.standard_normal(shape)
+        case "special":
+            values = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, *range(-4, 5)])
+            return rng.choice(values, shape)
+        case "minus":
+            return np.where(rng.random(shape) < 0.1, _integers(shape, rng, NARROW), -np.inf)
+        case _:
+            raise ValueError(f"filling={filling!r} must be one this function knows")
+
+
+def _integers(shape: Shape, rng: np.random.Generator, width: int) -> ndarray:
+    """Integers in [-width, width]; half of the zeros are -0.0."""
+    values = rng.integers(-width, width, shape, endpoint=True).astype(np.float64)
+    negative = (values == 0) & (rng.random(shape) < 0.5)
+    return np.where(negative, -0.0, values)

@@ -1,0 +1,416 @@
+"""Runs one check on one backend and returns its verdict."""
+
+import inspect
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from threadpoolctl import threadpool_limits
+
+from conformance import inputs, oracle, tolerance
+from conformance.checks import Check
+from conformance.verdict import PASSED, Status, Verdict, differences, why_untrusted
+from impls.backend import Backend, KernelError
+from impls.spec.case import Array, Case, ErrorCase
+from impls.spec.interface import KERNELS
+from impls.spec.op import FORWARD, OpSpec
+
+CALLERS = 16
+FILLINGS = ("exact", "wide", "real")
+
+# Result arrays by name: "output" (and of a pool "indices" and "output alone"), or the gradient's.
+Results = dict[str, ndarray]
+
+
+def judge(backend: Backend, check: Check) -> Verdict:
+    """The verdict of one check; whatever the backend raises becomes a verdict too."""
+    if reason := _missing(backend, check):
+        return Verdict(Status.MISSING, reason)
+    try:
+        with warnings.catch_warnings():
+            # A backend may warn about NaN or about itself; only its answers are judged.
+            warnings.simplefilter("ignore")
+            if reason := _unsupported(backend, check):
+                return _judge_limit(backend, check, reason)
+            return _JUDGES[check.kind](backend, check)
+    except KernelError as error:
+        return _failed(backend, check, str(error))
+    except Exception as error:  # any crash of a backend is a verdict, not the end of the run
+        trace = "".join(traceback.format_exception(error)).rstrip()
+        return Verdict(Status.ERROR, _told(backend, check, f"{error!r}\n{trace}"))
+
+
+def _missing(backend: Backend, check: Check) -> str:
+    """Which kernel the check needs and the backend lacks, or ""."""
+    needed = [check.kernel]
+    if check.direction == "grad_bias":
+        # Optional: the gate sums it for a backend that has gradients.
+        needed = [check.kernel.replace("grad_bias", "grad_weight")]
+    if check.op.returns_indices and check.kind != "interface":
+        needed.append(check.op.kernel)
+    lacking = [kernel for kernel in needed if not backend.has(kernel)]
+    return f"no kernel {lacking[0]}" if lacking else ""
+
+
+def _unsupported(backend: Backend, check: Check) -> str:
+    """Why the backend declares not to compute the check's call, or ""."""
+    if not isinstance(check.case, Case) or not backend.has(check.kernel):
+        return ""
+    return backend.unsupported(check.kernel, check.op.plan_case(check.case).params)
+
+
+def _judge_limit(backend: Backend, check: Check, reason: str) -> Verdict:
+    """A declared limit must hold: the call raises NotImplementedError."""
+    try:
+        _call(backend, check, _operands(check, "exact"), _grad_output(check, "exact"))
+    except NotImplementedError:
+        return Verdict(Status.UNSUPPORTED, reason)
+    return _failed(backend, check, f"is declared unsupported ({reason}), but answers")
+
+
+def _judge_interface(backend: Backend, check: Check) -> Verdict:
+    """A kernel takes the arguments of the contract."""
+    if not backend.has(check.kernel):
+        return PASSED  # a bias gradient, which the gate sums
+    try:
+        actual = inspect.signature(getattr(backend.module, check.kernel))
+    except (TypeError, ValueError):
+        return PASSED  # compiled functions may hide their signature; calls will tell
+    contract = KERNELS[check.kernel]
+    positional = [p for p in contract.parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    keywords = [name for name, p in contract.parameters.items() if p.kind is p.KEYWORD_ONLY]
+    try:
+        actual.bind(*positional, **dict.fromkeys(keywords))
+    except TypeError as error:
+        message = f"takes {actual}, but should take {contract}: {error}"
+        return _failed(backend, check, message)
+    return PASSED
+
+
+def _judge_shapes(backend: Backend, check: Check) -> Verdict:
+    """Type, dtype and memory order are the gate's to check; the shape is PyTorch's to say."""
+    case, operands = _case(check), _operands(check, "exact")
+    if check.direction == FORWARD:
+        expected = oracle.output_shape(check.op, operands, case.params)
+    else:
+        expected = case.shapes[check.op.directions.index(check.direction) - 1]
+    for what, actual in _call(backend, check, operands, _grad_output(check, "exact")).items():
+        if actual.shape != expected:
+            return _failed(backend, check, f"{what}.shape={actual.shape}, but should be {expected}")
+    return PASSED
+
+
+def _judge_sums(backend: Backend, check: Check) -> Verdict:
+    """Outputs or gradients on exact, wide and real data; the first that fails is told."""
+    grade = None
+    for filling in FILLINGS:
+        expected = _answer(check, filling)
+        results = _call(backend, check, _operands(check, filling), _grad_output(check, filling))
+        if message := _wrong(backend, check, filling, expected, results):
+            return _failed(backend, check, message, filling)
+        if filling == "real" and check.direction not in check.op.exact:
+            grade = _grade(check, expected, results)
+            if grade > tolerance.GRADE_LIMIT and _is_direct(backend, check):
+                message = f"grade={grade:.3g}, but should be at most {tolerance.GRADE_LIMIT:g}"
+                return _failed(backend, check, f"{check.direction} has {message}", filling)
+        reason = why_untrusted("what is expected", expected.results[check.direction])
+        if reason and not _case(check).vacuous:
+            return Verdict(Status.UNTRUSTED, _told(backend, check, reason, filling))
+    return Verdict(Status.PASSED, grade=grade)
+
+
+def _judge_specials(backend: Backend, check: Check) -> Verdict:
+    """NaN, infinities, zeros of both signs and ties, where PyTorch's answer is exact."""
+    for filling in ("special", "minus"):
+        expected = _answer(check, filling)
+        results = _call(backend, check, _operands(check, filling), _grad_output(check, filling))
+        if message := _wrong(backend, check, filling, expected, results):
+            return _failed(backend, check, message, filling)
+    return PASSED
+
+
+def _judge_error(backend: Backend, check: Check) -> Verdict:
+    """A wrong call is refused, in words that name the argument, its value and the rule."""
+    case = check.case
+    assert isinstance(case, ErrorCase)
+    arguments = {name: _made(value) for name, value in case.arguments.items()}
+    try:
+        getattr(backend, case.method)(**arguments)
+    except case.raises as error:
+        if case.says in str(error):
+            return PASSED
+        return _failed(backend, check, f"says {str(error)!r}, but should say {case.says!r}")
+    except (ValueError, TypeError) as error:
+        message = f"raises {error!r}, but should raise {case.raises.__name__}"
+        return _failed(backend, check, message)
+    return _failed(backend, check, f"answers, but should raise {case.raises.__name__}: {case.says}")
+
+
+def _judge_purity(backend: Backend, check: Check) -> Verdict:
+    """One property of a call besides its values, on exact data."""
+    operands, grad_output = _operands(check, "exact"), _grad_output(check, "exact")
+
+    def call(first: slice = slice(None)) -> Results:
+        """The call, on some images of the batch only."""
+        batch, *rest = operands
+        return _call(backend, check, [batch[first], *rest], grad_output[first])
+
+    message = _IMPURITIES[check.aspect](call, [*operands, grad_output], check)
+    return _failed(backend, check, message) if message else PASSED
+
+
+def _changed_input(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
+    before = [array.copy() for array in given]
+    call()
+    names = [*(operand.name for operand in check.op.operands[: len(given) - 1]), "grad_output"]
+    changed = (differences(*pair) for pair in zip(names, given, before, strict=True))
+    return next((f"the call changed its input: {text}" for text in changed if text), "")
+
+
+def _shared_memory(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
+    results = call()
+    for what, actual in results.items():
+        if any(np.may_share_memory(actual, array) for array in given):
+            return f"{what} shares memory with an input"
+        if any(np.may_share_memory(actual, other) for other in call().values()):
+            return f"{what} shares memory with the result of another call"
+    return ""
+
+
+def _changed_result(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
+    return _unlike(call(), call(), "the second call")
+
+
+def _changed_by_neighbors(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
+    """Images do not know of each other; the weights' gradients, which sum them, add up instead."""
+    if check.op.batch_axes is None:
+        return ""
+    whole, head, tail = call(), call(slice(0, 1)), call(slice(1, None))
+    for what, actual in whole.items():
+        summed = check.direction in ("grad_weight", "grad_bias")
+        parts = head[what] + tail[what] if summed else np.concatenate([head[what], tail[what]])
+        if message := differences(what, parts, actual):
+            return f"{message}, when the batch is split"
+    return ""
+
+
+def _changed_by_threads(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
+    with _one_thread():
+        alone = call()
+    return _unlike(call(), alone, "one thread")
+
+
+def _changed_by_callers(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
+    alone = call()
+    with ThreadPoolExecutor(CALLERS) as pool:
+        for results in pool.map(lambda _: call(), range(CALLERS)):
+            if message := _unlike(results, alone, f"{CALLERS} callers at once"):
+                return message
+    return ""
+
+
+_IMPURITIES = {
+    "inputs_unchanged": _changed_input,
+    "no_aliasing": _shared_memory,
+    "same_bits_twice": _changed_result,
+    "same_bits_in_any_batch": _changed_by_neighbors,
+    "same_bits_for_any_threads": _changed_by_threads,
+    "same_bits_for_16_callers": _changed_by_callers,
+}
+
+_JUDGES: dict[str, Callable[[Backend, Check], Verdict]] = {
+    "interface": _judge_interface,
+    "shapes": _judge_shapes,
+    "values": _judge_sums,
+    "gradients": _judge_sums,
+    "specials": _judge_specials,
+    "errors": _judge_error,
+    "purity": _judge_purity,
+}
+
+
+def _unlike(actual: Results, expected: Results, why: str) -> str:
+    for what, array in actual.items():
+        if message := differences(what, array, expected[what]):
+            return f"{message}, by {why}"
+    return ""
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for every pool that can be told: BLAS, OpenMP and Numba's."""
+    numba = sys.modules.get("numba")
+    threads = numba.get_num_threads() if numba else 1
+    with threadpool_limits(1):
+        if numba:
+            numba.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if numba:
+                numba.set_num_threads(threads)
+
+
+# ------------------------------------------------------------------------ calls and their answers
+
+
+def _case(check: Check) -> Case:
+    assert isinstance(check.case, Case)
+    return check.case
+
+
+def _operands(check: Check, filling: str) -> list[ndarray]:
+    """Fresh operands, laid out as the case says."""
+    case = _case(check)
+    made = _contiguous(check.op, case, filling, check.dtype, check.direction)
+    return [inputs.laid_out(array, case.layout) for array in made]
+
+
+def _grad_output(check: Check, filling: str) -> ndarray:
+    """A fresh random grad_output, laid out as the case says; finite, so that sums tell."""
+    case, op = _case(check), check.op
+    filling = filling if filling in FILLINGS else "exact"
+    plan = op.plan_case(case)
+    shape = op.unbatched(case.shapes[0], plan.output)
+    width = _width(op, case, check.dtype, check.direction)
+    (made,) = inputs.arrays(filling, (shape,), check.dtype, f"grad_output {case.id}", width)
+    return inputs.laid_out(made, case.layout)
+
+
+@lru_cache(maxsize=4096)
+def _contiguous(
+    op: OpSpec, case: Case, filling: str, dtype: str, direction: str
+) -> tuple[ndarray, ...]:
+    width = _width(op, case, dtype, direction)
+    return tuple(inputs.arrays(filling, case.shapes, dtype, case.id, width))
+
+
+def _width(op: OpSpec, case: Case, dtype: str, direction: str) -> int:
+    """Largest integer of the "wide" filling."""
+    terms = op.terms(op.plan_case(case))[direction]
+    return inputs.widest(terms, dtype, products=len(op.operands) > 1)
+
+
+@lru_cache(maxsize=4096)
+def _answer(check: Check, filling: str) -> oracle.Answer:
+    """PyTorch's answer to the check's call; the same for every backend."""
+    case = _case(check)
+    operands = list(_contiguous(check.op, case, filling, check.dtype, check.direction))
+    grad_output = _grad_output(check, filling)
+    return oracle.answer(check.op, operands, grad_output, case.params, check.direction)
+
+
+def _call(backend: Backend, check: Check, operands: list[ndarray], grad_output: ndarray) -> Results:
+    """The results of the check's call, by name."""
+    op, params = check.op, _case(check).params
+    if check.direction == FORWARD:
+        method = getattr(backend, op.name)
+        if not op.returns_indices:
+            return {"output": method(*operands, **params)}
+        output, indices = method(*operands, **params, return_indices=True)
+        return {
+            "output": output,
+            "indices": indices,
+            "output alone": method(*operands, **params),
+        }
+    method = getattr(backend, f"{op.name}_backward")
+    given = [x for x, operand in zip(operands, op.operands, strict=False) if not operand.optional]
+    if len(op.operands) == 1:
+        return {check.direction: method(grad_output, *given, **params)}
+    mask = tuple(f"grad_{operand.name}" == check.direction for operand in op.operands)
+    gradients = method(grad_output, *given, **params, output_mask=mask)
+    if [gradient is not None for gradient in gradients] != list(mask):
+        raise KernelError(f"output_mask={mask} must say which gradients are None")
+    return {check.direction: gradients[mask.index(True)]}
+
+
+def _made(value: Any) -> Any:
+    """An argument of an error case."""
+    if not isinstance(value, Array):
+        return value
+    return np.full(value.shape, value.fill, dtype=value.dtype)
+
+
+# ---------------------------------------------------------------------------------- comparison
+
+
+def _wrong(
+    backend: Backend, check: Check, filling: str, expected: oracle.Answer, results: Results
+) -> str:
+    """How the results differ from what is expected, or ""."""
+    limit = None if _is_exact(backend, check, filling) else _limit(backend, check, expected)
+    for what, actual in results.items():
+        signed = check.op.signed_zero and what.startswith("output")
+        if what == "indices":
+            message = differences(what, actual, _indices(expected))
+        else:
+            want = expected.results[check.direction].astype(check.dtype if limit is None else None)
+            message = differences(what, actual, want, limit, signed_zero=signed)
+        if message:
+            return message
+    return ""
+
+
+def _indices(expected: oracle.Answer) -> ndarray:
+    assert expected.indices is not None
+    return expected.indices
+
+
+def _is_exact(backend: Backend, check: Check, filling: str) -> bool:
+    """Whether every right backend of this accuracy gives the same bits."""
+    op = check.op
+    if check.direction in op.exact or filling not in FILLINGS:
+        return True
+    if filling == "real" or not _is_direct(backend, check):
+        return False
+    if op.divisors is None:
+        return True
+    divisors = np.abs(op.divisors(op.plan_case(_case(check))))
+    return bool(((divisors & (divisors - 1)) == 0).all())
+
+
+def _is_direct(backend: Backend, check: Check) -> bool:
+    return backend.accuracy == "direct" or not check.op.linear
+
+
+def _limit(backend: Backend, check: Check, expected: oracle.Answer) -> ndarray:
+    magnitude = expected.magnitudes[check.direction]
+    if not _is_direct(backend, check):
+        return tolerance.transform_limit(magnitude, check.dtype)
+    return tolerance.limit(magnitude, _terms(check), check.dtype)
+
+
+def _grade(check: Check, expected: oracle.Answer, results: Results) -> float:
+    error = np.abs(results[_first(results)].astype(np.float64) - expected.results[check.direction])
+    return tolerance.grade(error, expected.magnitudes[check.direction], _terms(check), check.dtype)
+
+
+def _first(results: Results) -> str:
+    return next(iter(results))
+
+
+def _terms(check: Check) -> int:
+    return check.op.terms(check.op.plan_case(_case(check)))[check.direction]
+
+
+# -------------------------------------------------------------------------------------- telling
+
+
+def _failed(backend: Backend, check: Check, message: str, filling: str = "") -> Verdict:
+    return Verdict(Status.FAILED, _told(backend, check, message, filling))
+
+
+def _told(backend: Backend, check: Check, message: str, filling: str = "") -> str:
+    """What is wrong, and in which call: `message [conv2d i2x3x5x6-w4x3x3x2: all sizes differ]`."""
+    call = check.op.name
+    if check.case is not None:
+        call += f" {check.case.id}: {check.case.why}"
+    data = ", ".join(word for word in (check.dtype, f"{filling} data" if filling else "") if word)
+    return f"{backend.name}: {message} [{call}]{f' ({data})' if data else ''}"

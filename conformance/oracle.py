@@ -1,0 +1,73 @@
+"""PyTorch's answers, in float64. The only module of the suite that computes with torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy import ndarray
+
+from impls.spec.op import FORWARD, OpSpec
+from impls.spec.plan import Params
+
+# Cases are small: a second thread costs more than it saves, and its pool would spin beside the
+# backend's own.
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What PyTorch computes for one call, in float64.
+
+    results: the output, and the gradient that was asked for, by direction.
+    magnitudes: the same sums over absolute values; rounding errors scale with them.
+    indices: of a pool that has them.
+    """
+
+    results: dict[str, ndarray]
+    magnitudes: dict[str, ndarray]
+    indices: ndarray | None
+
+
+def output_shape(op: OpSpec, arrays: list[ndarray], params: Params) -> tuple[int, ...]:
+    """Shape of PyTorch's output."""
+    return tuple(_output(op, _tensors(arrays), params)[0].shape)
+
+
+def answer(
+    op: OpSpec, arrays: list[ndarray], grad_output: ndarray, params: Params, direction: str
+) -> Answer:
+    """Output and one gradient of a call, and what their errors scale with."""
+    results, indices = _evaluate(op, arrays, grad_output, params, direction)
+    absolute = [np.abs(array) for array in arrays] if op.linear else arrays
+    sizes, _ = _evaluate(op, absolute, np.abs(grad_output), params, direction)
+    # A negative divisor_override makes them negative.
+    return Answer(results, {name: np.abs(size) for name, size in sizes.items()}, indices)
+
+
+def _evaluate(
+    op: OpSpec, arrays: list[ndarray], grad_output: ndarray, params: Params, direction: str
+) -> tuple[dict[str, ndarray], ndarray | None]:
+    tensors = _tensors(arrays)
+    output, indices = _output(op, tensors, params)
+    results = {FORWARD: output.detach().numpy()}
+    if direction != FORWARD:
+        wrt = tensors[op.directions.index(direction) - 1]
+        (gradient,) = torch.autograd.grad(output, wrt, torch.from_numpy(_float64(grad_output)))
+        results[direction] = gradient.numpy()
+    return results, None if indices is None else indices.numpy()
+
+
+def _output(op: OpSpec, tensors: list[torch.Tensor], params: Params) -> tuple[Any, Any]:
+    result = op.oracle(F, *tensors, **params)
+    return result if isinstance(result, tuple) else (result, None)
+
+
+def _tensors(arrays: list[ndarray]) -> list[torch.Tensor]:
+    return [torch.from_numpy(_float64(array)).requires_grad_() for array in arrays]
+
+
+def _float64(array: ndarray) -> ndarray:
+    """A float64 copy: what torch is given is never what the backend is given."""
+    return np.array(array, dtype=np.float64, order="C")
