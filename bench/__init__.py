@@ -1,0 +1,1 @@
+"""Speed: which workloads are timed, how, and the report of it."""

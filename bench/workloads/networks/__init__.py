@@ -1,0 +1,1 @@
+"""One module per network; each defines NETWORK, a table of its layers for one image."""
