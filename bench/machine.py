@@ -1,0 +1,91 @@
+"""What the machine is, and its measured ceilings: a number means nothing without them."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import cpuinfo
+import numpy as np
+import psutil
+import torch
+
+from bench.timing import seconds_of
+from impls.spec.cost import flops
+
+PACKAGES = ("numpy", "numba", "llvmlite", "torch", "pandas", "pytest-benchmark")
+# Large enough that packing and thread start do not show.
+PRODUCT_SIZE = 1024
+# Three arrays far beyond a core's caches.
+STREAM_BYTES = 64 * 2**20
+REPEATS = 5
+
+
+def facts() -> dict[str, Any]:
+    """Processor, memory, system, versions and state of the sources; nothing that names a person."""
+    processor = cpuinfo.get_cpu_info()
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": processor.get("brand_raw", platform.processor()),
+        "vector_flags": [
+            flag
+            for flag in ("avx2", "fma", "avx512f", "asimd")
+            if flag in processor.get("flags", ())
+        ],
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "revision": _revision(),
+        "load_average": psutil.getloadavg()[0],
+    }
+
+
+def ceilings() -> dict[str, float]:
+    """The best of several probes, in this process: float32 GFLOP/s and GB/s.
+
+    No single library reaches the peak of every machine, so the ceiling is the larger product.
+    """
+    a, b = (np.full((PRODUCT_SIZE, PRODUCT_SIZE), 0.5, np.float32) for _ in range(2))
+    ta, tb = torch.from_numpy(a), torch.from_numpy(b)
+    work = flops(PRODUCT_SIZE**3)
+    product_s = min(_best(lambda: a @ b), _best(lambda: ta @ tb))
+    x, y = (np.ones(STREAM_BYTES // 4, np.float32) for _ in range(2))
+    z = np.empty_like(x)
+    # Two reads and a write; the write's own read of its line is not counted.
+    stream_s = _best(lambda: np.add(x, y, out=z))
+    return {
+        "gflops_per_s": work / product_s / 1e9,
+        "gbytes_per_s": 3 * STREAM_BYTES / stream_s / 1e9,
+    }
+
+
+def _best(call: Callable[[], object]) -> float:
+    return min(seconds_of(call) for _ in range(REPEATS))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _revision() -> str:
+    """Short commit of the sources, "+" if they were changed; "" outside a repository."""
+    try:
+        commit = _git("rev-parse", "--short", "HEAD")
+        return commit + ("+" if _git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    return result.stdout.strip()

@@ -1,0 +1,291 @@
+"""Stored runs -> tables, plots and pages, with pandas. Times nothing and judges nothing.
+
+A run folder holds run.json (machine, threads, rows), samples.csv (every sample) and, if the
+conformance suite ran, conformance.jsonl. `render` makes everything else from these.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bench import plots
+from bench.duel import Outcome
+from bench.row import Row
+from bench.statistics import Verdict
+from conformance.verdict import Status
+from impls.spec.case import LEVELS
+
+SCHEMA = 1
+MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
+TEMPLATES = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What run.json holds."""
+
+    preset: str
+    machine: dict[str, Any]
+    threads: dict[str, dict[str, int]]
+    rows: list[dict[str, Any]]
+
+
+def store(run: Run, outcomes: Sequence[Outcome], directory: Path) -> None:
+    """Write run.json and samples.csv."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"schema": SCHEMA, **asdict(run)}, indent=1)
+    (directory / "run.json").write_text(text + "\n", encoding="utf-8")
+    samples = [
+        {**{name: getattr(o.row, name) for name in ("backend", "workload", "direction", "threads")},
+         **sample}
+        for o in outcomes
+        for sample in o.samples
+    ]  # fmt: skip
+    pd.DataFrame(samples).to_csv(directory / "samples.csv", index=False)
+
+
+def load(directory: Path) -> Run | None:
+    """The run of a folder, None if it holds none; ValueError for a file that is not a run."""
+    path = directory / "run.json"
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored.pop("schema") != SCHEMA:
+            raise ValueError("its schema is another")
+        return Run(**stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} must be a run that `python -m bench run` stored: {error}"
+        ) from error
+
+
+def performance(run: Run) -> pd.DataFrame:
+    """One line per backend, workload and direction: performance.csv."""
+    return pd.DataFrame(run.rows, columns=[field.name for field in fields(Row)])
+
+
+def checks(directory: Path) -> pd.DataFrame:
+    """One line per check of conformance.jsonl; empty if there is none."""
+    path = directory / "conformance.jsonl"
+    if not path.exists():
+        return pd.DataFrame()
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return pd.DataFrame(rows).assign(status=lambda frame: frame["status"])
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path} must be what `pytest conformance --jsonl` wrote: {error}"
+        ) from error
+
+
+def conformance(found: pd.DataFrame) -> pd.DataFrame:
+    """Checks counted per backend, op, level and direction, with score and worst grade."""
+    keys = ["backend", "op", "level", "direction"]
+    counts = found.groupby([*keys, "status"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=[str(status) for status in Status], fill_value=0)
+    table = counts.assign(
+        promised=counts.sum(axis=1),
+        score=counts["passed"] / counts.sum(axis=1),
+        worst_grade=found.groupby(keys)["grade"].max(),
+    ).reset_index()
+    return table.rename_axis(columns=None)
+
+
+def render(directory: Path) -> Iterator[Path]:
+    """Write every table, plot and page of a run folder; yields what was written."""
+    run, found = load(directory), checks(directory)
+    if run is None and found.empty:
+        raise ValueError(f"{directory} must hold run.json or conformance.jsonl, but has neither")
+    timed = performance(run) if run else pd.DataFrame(columns=[f.name for f in fields(Row)])
+    judged = conformance(found) if not found.empty else pd.DataFrame()
+    if run:
+        yield _csv(timed, directory / "performance.csv")
+    if not judged.empty:
+        yield _csv(judged, directory / "conformance.csv")
+    drawn = dict(_draw(directory / "plots", run, timed, judged))
+    yield from drawn.values()
+    page = _page(run, timed, found, judged)
+    svgs = {name: _inline(path) for name, path in drawn.items()}
+    for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
+        path = directory / name
+        text = _environment().get_template(template).render(**page, plots=svgs)
+        path.write_text(text, encoding="utf-8")
+        yield path
+
+
+def comparison(old: Path, new: Path) -> str:
+    """Markdown table of two runs' ratios to PyTorch; absolute times are never compared."""
+    keys = ["backend", "workload", "direction", "threads"]
+    frames = []
+    for directory in (old, new):
+        run = load(directory)
+        if run is None:
+            raise ValueError(f"{directory} must hold run.json, but has none")
+        frames.append(performance(run).dropna(subset="ratio").set_index(keys)["ratio"])
+    table = pd.concat(frames, axis=1, keys=["old", "new"]).dropna().reset_index()
+    table["new / old"] = table["new"] / table["old"]
+    text: str = table.to_markdown(index=False, floatfmt=".3g")
+    return text
+
+
+def _csv(table: pd.DataFrame, path: Path) -> Path:
+    table.to_csv(path, index=False)
+    return path
+
+
+def _draw(
+    directory: Path, run: Run | None, timed: pd.DataFrame, judged: pd.DataFrame
+) -> Iterator[tuple[str, Path]]:
+    directory.mkdir(exist_ok=True)
+    rated = timed.dropna(subset="ratio")
+    if run is not None and not rated.empty:
+        yield "ratios", plots.ratios(rated, directory / "ratios.svg")
+        ceilings = run.machine["ceilings_before"]
+        yield "roofline", plots.roofline(rated, ceilings, directory / "roofline.svg")
+    if not judged.empty and judged["worst_grade"].notna().any():
+        yield "grades", plots.grades(judged, directory / "grades.svg")
+
+
+def _page(
+    run: Run | None, timed: pd.DataFrame, found: pd.DataFrame, judged: pd.DataFrame
+) -> dict[str, Any]:
+    """What the templates say, as text and tables."""
+    failures = (
+        found[found["status"].isin(["failed", "error", "untrusted"])] if len(found) else found
+    )
+    return {
+        "run": run,
+        "answers": list(_answers(timed, judged)),
+        "scoreboard": _scoreboard(timed, judged),
+        "matrix": _matrix(judged),
+        "layers": _layers(timed),
+        "failures": failures.to_dict("records")[:20],
+        "failure_count": len(failures),
+        "absent": timed[timed["ratio"].isna()][
+            ["backend", "workload", "direction", "verdict", "reason"]
+        ],
+        "drift": _drift(run) if run else None,
+        "mark": MARK,
+    }
+
+
+def _answers(timed: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
+    """One sentence per backend: is it right, and how fast."""
+    for backend in _backends(timed, judged):
+        said = []
+        mine = judged[judged["backend"] == backend] if len(judged) else judged
+        if len(mine):
+            bad = int(mine[["failed", "error", "untrusted"]].to_numpy().sum())
+            passed, promised = int(mine["passed"].sum()), int(mine["promised"].sum())
+            fault = f", {bad} wrong" if bad else ""
+            said.append(f"passes {passed} of {promised} checks{fault}")
+        rated = _rated(timed, backend)
+        if len(rated):
+            twins = int(rated["workload"].str.contains("@").sum())
+            shrunk = f", {twins} of them shrunk" if twins else ""
+            speed = _geometric_mean(rated["ratio"])
+            said.append(f"runs at {speed:.2g} times PyTorch's speed ({len(rated)} rows{shrunk})")
+        if said:
+            yield f"{backend} {' and '.join(said)}."
+
+
+def _scoreboard(timed: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
+    """A line per backend: score, worst grade, mean ratio, and how many rows have which verdict."""
+    lines = []
+    for backend in _backends(timed, judged):
+        line: dict[str, Any] = {"backend": backend}
+        mine = judged[judged["backend"] == backend] if len(judged) else judged
+        if len(mine):
+            line["passed"] = f"{mine['passed'].sum()} / {mine['promised'].sum()}"
+            line["worst grade"] = f"{mine['worst_grade'].max():.2f}"
+        rated = _rated(timed, backend)
+        if len(rated):
+            line["ratio to PyTorch"] = f"{_geometric_mean(rated['ratio']):.2g}x"
+        verdicts = timed[timed["backend"] == backend]["verdict"].value_counts()
+        line.update({str(v): int(verdicts[v]) for v in Verdict if v in verdicts})
+        lines.append(line)
+    return pd.DataFrame(lines).fillna("")
+
+
+def _matrix(judged: pd.DataFrame) -> pd.DataFrame:
+    """Backends and levels by op: passed / promised."""
+    if judged.empty:
+        return judged
+    sums = judged.groupby(["backend", "level", "op"])[["passed", "promised"]].sum()
+    cells = sums["passed"].astype(str) + " / " + sums["promised"].astype(str)
+    table = cells.unstack("op")
+    order = [(b, level) for b in judged["backend"].unique() for level in LEVELS]
+    return table.reindex([key for key in order if key in table.index]).fillna("").reset_index()
+
+
+def _layers(timed: pd.DataFrame) -> pd.DataFrame:
+    """A line per workload and direction, a column per backend: ratio, interval and verdict."""
+    rated = timed.dropna(subset="ratio")
+    if rated.empty:
+        return rated
+    cells = rated.assign(
+        cell=[
+            f"{ratio:.3g}x {MARK[verdict]} [{low:.3g}, {high:.3g}]"
+            for ratio, low, high, verdict in zip(
+                rated["ratio"],
+                rated["ratio_low"],
+                rated["ratio_high"],
+                rated["verdict"],
+                strict=True,
+            )
+        ]
+    )
+    keys = ["workload", "direction", "threads"]
+    table = cells.pivot_table(
+        index=keys, columns="backend", values="cell", aggfunc="first", sort=False
+    )
+    times = rated.groupby(keys, sort=False)["torch_median_s"].median()
+    table.insert(0, "PyTorch", [f"{1e3 * times[key]:.3g} ms" for key in table.index])
+    return table.fillna("").reset_index().rename_axis(columns=None)
+
+
+def _drift(run: Run) -> dict[str, float]:
+    """How far the ceilings moved during the run, as a share."""
+    before, after = run.machine["ceilings_before"], run.machine["ceilings_after"]
+    return {name: after[name] / before[name] - 1 for name in before}
+
+
+def _rated(timed: pd.DataFrame, backend: str) -> pd.DataFrame:
+    """Rows with a ratio that may be believed."""
+    is_valid = timed["ratio"].notna() & (timed["verdict"] != Verdict.INVALID)
+    return timed[is_valid & (timed["backend"] == backend)]
+
+
+def _geometric_mean(values: "pd.Series[float]") -> float:
+    return float(np.exp(np.log(values.astype(float)).mean()))
+
+
+def _backends(timed: pd.DataFrame, judged: pd.DataFrame) -> list[str]:
+    names = [*(judged["backend"] if len(judged) else []), *timed["backend"]]
+    return list(dict.fromkeys(names))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=lambda name: bool(name and ".html" in name),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["table"] = lambda frame: frame.to_html(index=False, border=0)
+    environment.filters["markdown"] = lambda frame: frame.to_markdown(index=False)
+    return environment
+
+
+def _inline(path: Path) -> str:
+    """The svg element of a file, without its XML header."""
+    text = path.read_text(encoding="utf-8")
+    return text[text.index("<svg") :]

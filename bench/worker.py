@@ -1,0 +1,120 @@
+"""One process that times one backend beside PyTorch: a task a line in, an answer a line out.
+
+    python -m bench.worker BACKEND THREADS
+
+Started by duel.py with its environment set, before NumPy is imported. A task is checked against
+PyTorch with the very arrays that are then timed; what is wrong is not timed.
+"""
+
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from typing import Any, TextIO
+
+import torch
+from threadpoolctl import threadpool_info
+
+import impls
+from bench import timing
+from bench.calls import backend_call, problem, torch_call, wrong
+from bench.workloads import find
+from bench.workloads.workload import Workload, shrunk
+from impls.backend import Backend
+from impls.spec.case import seed
+
+BACKEND, TORCH, TWIN = "backend", "torch", "twin"
+# What a call of a shrunk twin is divided by: a quarter of the height and of the width.
+SHRINK = 4
+
+Answer = dict[str, Any]
+
+
+def main(spec: str, threads: int) -> None:
+    """Answer tasks until standard input ends."""
+    out = _private_stdout()
+    backend = impls.get(spec)
+    _write(out, {"threads": _assert_threads(threads)})
+    for line in sys.stdin:
+        task = json.loads(line)
+        try:
+            answers = answer(backend, task, all_cores=threads > 1)
+        except Exception as error:  # a crash of a backend costs its own rows, not the run
+            trace = traceback.format_exception_only(error)[-1].strip()
+            answers = [{"workload": task["workload"], "status": "failed", "reason": trace}]
+        _write(out, {"answers": answers})
+
+
+def answer(backend: Backend, task: dict[str, Any], *, all_cores: bool) -> list[Answer]:
+    """What a task came to: samples, or why there are none; then also its shrunk twin's."""
+    workload = find(task["workload"])
+    twin = shrunk(workload, SHRINK) if workload.shrink == 1 else workload
+    estimate = _estimate(backend, workload, twin, task)
+    if estimate <= task["call_cap_s"]:
+        return [_time(backend, workload, task, all_cores)]
+    reason = f"a call would take {estimate:.3g} s, the cap is {task['call_cap_s']:g} s"
+    skipped = {"workload": workload.name, "status": "skipped", "reason": reason}
+    twin_s = estimate * twin.macs / workload.macs
+    if twin.name == workload.name or twin_s > task["call_cap_s"]:
+        return [skipped]
+    return [skipped, _time(backend, twin, task, all_cores)]
+
+
+def _estimate(backend: Backend, workload: Workload, twin: Workload, task: dict[str, Any]) -> float:
+    """Seconds of a call, from its shrunk twin's by their multiply-adds; compilation not counted."""
+    call = backend_call(backend, problem(twin, task["direction"], task["dtype"]))
+    call()
+    return timing.seconds_of(call) * workload.macs / twin.macs
+
+
+def _time(backend: Backend, workload: Workload, task: dict[str, Any], all_cores: bool) -> Answer:
+    """Check a workload, then time it: backend, PyTorch, and PyTorch again as its own twin."""
+    given = problem(workload, task["direction"], task["dtype"])
+    call = backend_call(backend, given)
+    message, grade = wrong(given, call(), backend.accuracy)
+    found: Answer = {"workload": workload.name, "grade": grade}
+    if message:
+        return {**found, "status": "failed", "reason": message}
+    arms = {BACKEND: call, TORCH: torch_call(given), TWIN: torch_call(given)}
+    if task["once"]:
+        for arm in arms.values():
+            arm()
+        return {**found, "status": "once", "reason": "not timed: every arm ran once"}
+    samples = timing.run(
+        arms, timing.thread_clock(), rounds=task["rounds"], budget_s=task["budget_s"],
+        all_cores=all_cores,
+        seed=seed(f"{workload.name} {given.direction}"),
+    )  # fmt: skip
+    return {**found, "status": "timed", "reason": "", "samples": [asdict(s) for s in samples]}
+
+
+def _assert_threads(threads: int) -> dict[str, int]:
+    """How many threads each pool has; RuntimeError unless all have what was asked for."""
+    numba = sys.modules.get("numba")
+    # Asking Numba resets PyTorch's count (numba issue 9387), so PyTorch is told afterwards.
+    found = {"numba": numba.get_num_threads()} if numba else {}
+    torch.set_num_threads(threads)
+    found["torch"] = torch.get_num_threads()
+    for pool in threadpool_info():
+        if pool["user_api"] == "blas":
+            found[f"{pool['internal_api']} {pool['version']}"] = pool["num_threads"]
+    if wrong_pools := {name: count for name, count in found.items() if count != threads}:
+        raise RuntimeError(f"threads={threads} must hold for every pool, but {wrong_pools}")
+    return found
+
+
+def _private_stdout() -> TextIO:
+    """The channel to the parent; what a backend prints goes to standard error."""
+    channel = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return channel
+
+
+def _write(out: TextIO, message: dict[str, Any]) -> None:
+    out.write(json.dumps(message) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

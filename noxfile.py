@@ -1,0 +1,92 @@
+"""Every way to run this project: `nox -s SESSION -- ARGUMENTS`; `nox -l` lists the sessions.
+
+Environments are made once and reused; what they hold is said in pyproject.toml (dependency groups)
+and pinned in constraints.txt.
+"""
+
+import shutil
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2025.2.9"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+LATEST = Path("reports", "latest")
+BUILT_IN = ("loop", "im2col", "numba")
+# PyTorch judged as a backend: its grade stands beside the others' in the report.
+YARDSTICK = "bench/peers/pytorch.py"
+
+
+def _install(session: nox.Session, group: str) -> None:
+    requirements = nox.project.dependency_groups(PYPROJECT, group)
+    session.install(*requirements, "--constraint", "constraints.txt")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Validate every backend, time it and write reports/latest; arguments go to `bench run`."""
+    _install(session, "bench")
+    shutil.rmtree(LATEST, ignore_errors=True)
+    LATEST.mkdir(parents=True)
+    backends = [f"--backend={spec}" for spec in (*BUILT_IN, YARDSTICK)]
+    stored = f"--jsonl={LATEST / 'conformance.jsonl'}"
+    # A fault must not keep the rest from being written: it is told at the end.
+    is_right = _passes(session, "pytest", "conformance", *backends, stored)
+    is_timed = _passes(session, "bench", "run", f"--out={LATEST}", *session.posargs)
+    if not is_timed:
+        _passes(session, "bench", "report", str(LATEST))
+    if not (is_right and is_timed):
+        session.error(f"a backend failed: {LATEST / 'index.html'} says which, and how")
+
+
+def _passes(session: nox.Session, *command: str) -> bool:
+    """Whether `python -m command` exits with 0."""
+    try:
+        session.run("python", "-m", *command)
+    except CommandFailed:
+        return False
+    return True
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Prove the project itself: its own tests, then every built-in backend's conformance."""
+    _install(session, "test")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    session.run("pytest", "impls", "conformance/meta", "bench", "--benchmark-disable")
+    session.run("pytest", "conformance")
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Judge backends: `-- --backend NAME|MODULE|PATH.py --level LEVEL`."""
+    _install(session, "conformance")
+    session.run("pytest", "conformance", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time backends beside PyTorch, into reports/bench: `-- --preset NAME --select TEXT`."""
+    _install(session, "bench")
+    session.run("python", "-m", "bench", "run", "--out=reports/bench", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    _install(session, "lint")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    _install(session, "types")
+    session.run("mypy", *session.posargs)
