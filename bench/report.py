@@ -211,7 +211,7 @@ def _scoreboard(timed: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
         verdicts = timed[timed["backend"] == backend]["verdict"].value_counts()
         line.update({str(v): int(verdicts[v]) for v in Verdict if v in verdicts})
         lines.append(line)
-    return pd.DataFrame(lines).fillna("")
+    return pd.DataFrame(lines).astype(object).fillna("")
 
 
 def _matrix(judged: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +222,12 @@ def _matrix(judged: pd.DataFrame) -> pd.DataFrame:
     cells = sums["passed"].astype(str) + " / " + sums["promised"].astype(str)
     table = cells.unstack("op")
     order = [(b, level) for b in judged["backend"].unique() for level in LEVELS]
-    return table.reindex([key for key in order if key in table.index]).fillna("").reset_index()
+    return (
+        table.reindex([key for key in order if key in table.index])
+        .astype(object)
+        .fillna("")
+        .reset_index()
+    )
 
 
 def _layers(timed: pd.DataFrame) -> pd.DataFrame:
@@ -248,7 +253,7 @@ def _layers(timed: pd.DataFrame) -> pd.DataFrame:
     )
     times = rated.groupby(keys, sort=False)["torch_median_s"].median()
     table.insert(0, "PyTorch", [f"{1e3 * times[key]:.3g} ms" for key in table.index])
-    return table.fillna("").reset_index().rename_axis(columns=None)
+    return table.astype(object).fillna("").reset_index().rename_axis(columns=None)
 
 
 def _drift(run: Run) -> dict[str, float]:

@@ -1,0 +1,124 @@
+"""Workers: what is wrong, slow, crashing or hanging costs its own rows and says why."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import duel
+from bench.duel import Duels
+from bench.statistics import Verdict
+from bench.workloads.presets import PRESETS, Task
+
+SMOKE = PRESETS["smoke"]
+CONV = Task("simplecnn:conv1@1/4", "forward")
+SOURCE = """
+import time
+from impls import im2col
+from impls.im2col import *
+
+def conv(*arrays, **params):
+    output = im2col.conv(*arrays, **params)
+    {sin}
+    return output
+"""
+
+
+@pytest.fixture
+def duels() -> Iterator[Duels]:
+    found = Duels(SMOKE, once=False)
+    yield found
+    found.close()
+
+
+def sinning(tmp_path: Path, sin: str) -> str:
+    path = tmp_path / "sinning.py"
+    path.write_text(SOURCE.format(sin=sin))
+    return str(path)
+
+
+def test_a_right_backend_is_timed_beside_pytorch(duels: Duels) -> None:
+    (outcome,) = duels.run("im2col", CONV, "one")
+    row = outcome.row
+    assert row.verdict not in (Verdict.FAILED, Verdict.SKIPPED)
+    assert row.ratio_low <= row.ratio <= row.ratio_high  # type: ignore[operator]
+    assert row.rounds == SMOKE.rounds or row.rounds >= 6  # type: ignore[operator]
+    assert {s["arm"] for s in outcome.samples} == {"backend", "torch", "twin"}
+    assert len(duel.backend_seconds(outcome)) == row.rounds
+    assert row.grade is not None
+    assert 0 < row.grade < 4
+    assert set(duels.proofs["im2col, one"].values()) == {1}
+
+
+def test_a_wrong_result_is_not_timed(duels: Duels, tmp_path: Path) -> None:
+    (outcome,) = duels.run(sinning(tmp_path, "output[-1, -1, -1, -1] += 1e-3"), CONV, "one")
+    assert outcome.row.verdict == Verdict.FAILED
+    assert outcome.row.reason.startswith("forward[0, 31, 7, 7]=")
+    assert outcome.samples == []
+
+
+def test_a_crash_costs_its_row_and_not_the_next(duels: Duels, tmp_path: Path) -> None:
+    spec = sinning(tmp_path, "raise ZeroDivisionError('no luck')")
+    (crashed,) = duels.run(spec, CONV, "one")
+    assert crashed.row.verdict == Verdict.FAILED
+    assert "ZeroDivisionError: no luck" in crashed.row.reason
+    (next_one,) = duels.run(spec, Task("simplecnn:fc", "forward"), "one")
+    assert next_one.row.ratio is not None
+
+
+def test_a_dead_worker_costs_its_row_and_not_the_next(duels: Duels, tmp_path: Path) -> None:
+    spec = sinning(tmp_path, "import os; os._exit(3)")
+    (dead,) = duels.run(spec, CONV, "one")
+    assert (dead.row.verdict, dead.row.reason) == (
+        Verdict.FAILED,
+        f"the worker of {spec} ended with exit status 3",
+    )
+    (next_one,) = duels.run(spec, Task("simplecnn:fc", "forward"), "one")
+    assert next_one.row.ratio is not None
+
+
+def test_a_hanging_backend_is_ended(
+    duels: Duels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = sinning(tmp_path, "time.sleep(600)")
+    duels.run("im2col", CONV, "one")  # a worker needs longer to start than to answer
+    duels.run(spec, Task("simplecnn:fc", "forward"), "one")
+    monkeypatch.setattr(duel, "ANSWER_S", 2.0)
+    (hung,) = duels.run(spec, CONV, "one")
+    assert (hung.row.verdict, hung.row.reason) == (Verdict.FAILED, f"no answer from {spec} for 2 s")
+
+
+def test_too_slow_a_call_is_skipped_with_its_estimate_and_its_twin_timed(tmp_path: Path) -> None:
+    # The twin has a sixteenth of the pixels, so of the estimate.
+    sin = "time.sleep(output.size * 1e-6)"
+    duels = Duels(replace(SMOKE, call_cap_s=0.02), once=False)
+    try:
+        skipped, twin = duels.run(sinning(tmp_path, sin), Task("simplecnn:conv1", "forward"), "one")
+    finally:
+        duels.close()
+    assert skipped.row.verdict == Verdict.SKIPPED
+    estimate = re.fullmatch(r"a call would take (\S+) s, the cap is 0.02 s", skipped.row.reason)
+    assert estimate is not None
+    assert 0.03 < float(estimate[1]) < 0.3
+    assert skipped.samples == []
+    assert twin.row.workload == "simplecnn:conv1@1/4"
+    assert twin.row.ratio is not None
+
+
+def test_once_runs_every_arm_without_a_time() -> None:
+    duels = Duels(SMOKE, once=True)
+    try:
+        (outcome,) = duels.run("im2col", CONV, "one")
+    finally:
+        duels.close()
+    assert outcome.row.reason == "not timed: every arm ran once"
+    assert outcome.row.ratio is None
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core only")
+def test_all_cores_means_all_pools(duels: Duels) -> None:
+    duels.run("numba", Task("simplecnn:fc", "forward"), "all")
+    assert set(duels.proofs["numba, all"].values()) == {len(os.sched_getaffinity(0))}

@@ -1,0 +1,175 @@
+"""Stored runs become tables and pages; what is no run is refused in clear words."""
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench import report
+from bench.duel import Outcome
+from bench.row import Row
+
+CEILINGS = {"gflops_per_s": 100.0, "gbytes_per_s": 20.0}
+MACHINE = {
+    "date": "2026-01-02T03:04:05+00:00",
+    "cpu": "a processor <b>",
+    "cores": 2,
+    "python": "3.11",
+    "packages": {"torch": "2.13.0"},
+    "revision": "abc",
+    "ceilings_before": CEILINGS,
+    "ceilings_after": {"gflops_per_s": 110.0, "gbytes_per_s": 20.0},
+}
+
+
+def row(backend: str, direction: str, verdict: str, ratio: float | None, reason: str = "") -> Row:
+    timed: dict[str, Any] = {}
+    if ratio is not None:
+        timed = {
+            "ratio_low": 0.9 * ratio, "ratio_high": 1.1 * ratio, "twin_ratio": 1.0,
+            "time_median_s": 0.001 / ratio, "time_min_s": 0.0005, "torch_median_s": 0.001,
+            "gflops_per_s": 3.0 * ratio, "rounds": 15, "dirty_share": 0.0, "grade": 0.4,
+        }  # fmt: skip
+    return Row(
+        backend=backend, network="resnet50", workload="resnet50:conv1", op="conv2d",
+        direction=direction, dtype="float32", batch=1, threads="one", times=1, macs=118013952,
+        bytes_min=3852800, verdict=verdict, reason=reason, ratio=ratio, repeat="python ...",
+        **timed,
+    )  # fmt: skip
+
+
+ROWS = [
+    row("numba", "forward", "FASTER", 2.0),
+    row("numba", "grad_weight", "SLOWER", 0.5),
+    row("loop", "forward", "SKIPPED", None, "a call would take 40 s, the cap is 0.5 s"),
+]
+
+
+def check(backend: str, status: str, level: str, message: str = "") -> dict[str, Any]:
+    return {
+        "backend": backend, "op": "conv2d", "direction": "forward", "level": level,
+        "kind": "values", "aspect": "", "dtype": "float32", "case": "i1", "why": "defaults",
+        "status": status, "grade": 0.7 if status == "passed" else None, "message": message,
+        "repeat": "pytest ...",
+    }  # fmt: skip
+
+
+CHECKS = [
+    check("numba", "passed", "core"),
+    check("numba", "failed", "core", "output[0]=1.0, but should be <2.0>"),
+    check("loop", "missing", "extended", "no kernel conv"),
+]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    run = report.Run("quick", MACHINE, {"numba, one": {"torch": 1}}, [asdict(r) for r in ROWS])
+    sample = {"round": 0, "position": 1, "arm": "torch", "calls": 2, "wall_ns": 9, "delay_ns": 0}
+    report.store(run, [Outcome(ROWS[0], [sample])], tmp_path)
+    lines = "".join(json.dumps(line) + "\n" for line in CHECKS)
+    (tmp_path / "conformance.jsonl").write_text(lines)
+    return tmp_path
+
+
+def test_render_writes_every_promised_file(stored: Path) -> None:
+    written = {path.relative_to(stored).as_posix() for path in report.render(stored)}
+    assert written == {
+        "performance.csv", "conformance.csv", "index.html", "report.md",
+        "plots/ratios.svg", "plots/roofline.svg", "plots/grades.svg",
+    }  # fmt: skip
+    assert all((stored / name).stat().st_size for name in written)
+
+
+def test_performance_csv_has_the_rows(stored: Path) -> None:
+    list(report.render(stored))
+    table = pd.read_csv(stored / "performance.csv")
+    assert list(table.columns) == [field.name for field in fields(Row)]
+    assert list(table["ratio"].dropna()) == [2.0, 0.5]
+    assert table["reason"].iloc[2] == "a call would take 40 s, the cap is 0.5 s"
+
+
+def test_conformance_csv_counts_checks(stored: Path) -> None:
+    list(report.render(stored))
+    loop, numba = pd.read_csv(stored / "conformance.csv").to_dict("records")
+    assert (numba["backend"], numba["level"], numba["op"]) == ("numba", "core", "conv2d")
+    assert (numba["passed"], numba["failed"], numba["promised"]) == (1, 1, 2)
+    assert (numba["score"], numba["worst_grade"]) == (0.5, 0.7)
+    assert (loop["level"], loop["missing"], loop["passed"]) == ("extended", 1, 0)
+
+
+def test_the_page_says_what_was_found_and_is_self_contained(stored: Path) -> None:
+    list(report.render(stored))
+    page = (stored / "index.html").read_text()
+    # The geometric mean of 2 and 1/2.
+    assert "numba passes 1 of 2 checks, 1 wrong and runs at 1 times PyTorch&#39;s speed" in page
+    assert "output[0]=1.0, but should be &lt;2.0&gt;" in page
+    assert "a processor &lt;b&gt;" in page
+    assert "a call would take 40 s" in page
+    assert page.count("<svg") == 3
+    assert not any(word in page for word in ("<script", "<link", "src=", "<b></b>"))
+
+
+def test_the_markdown_says_the_same(stored: Path) -> None:
+    list(report.render(stored))
+    text = (stored / "report.md").read_text()
+    assert "2x ▲ [1.8, 2.2]" in text
+    assert "    failed: output[0]=1.0, but should be <2.0>" in text
+    assert "| loop      | extended | 0 / 1" in text
+
+
+def test_plots_are_svg_and_repeatable(stored: Path) -> None:
+    list(report.render(stored))
+    before = {path.name: path.read_bytes() for path in (stored / "plots").iterdir()}
+    for text in before.values():
+        assert ET.fromstring(text).tag.endswith("svg")
+    list(report.render(stored))
+    assert before == {path.name: path.read_bytes() for path in (stored / "plots").iterdir()}
+
+
+def test_conformance_alone_makes_a_page(stored: Path) -> None:
+    (stored / "run.json").unlink()
+    names = {path.name for path in report.render(stored)}
+    assert "index.html" in names
+    assert "performance.csv" not in names
+    assert "nothing was timed" in (stored / "index.html").read_text()
+
+
+def test_a_run_alone_makes_a_page(stored: Path) -> None:
+    (stored / "conformance.jsonl").unlink()
+    assert "conformance.csv" not in {path.name for path in report.render(stored)}
+    assert "Passed of promised" not in (stored / "report.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 2}', '{"schema": 1, "rows": []}'])
+def test_a_foreign_run_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError, match="must be a run that"):
+        list(report.render(tmp_path))
+
+
+def test_a_truncated_conformance_file_is_refused(stored: Path) -> None:
+    path = stored / "conformance.jsonl"
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(ValueError, match="must be what `pytest conformance --jsonl` wrote"):
+        list(report.render(stored))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must hold run\.json or conformance\.jsonl"):
+        list(report.render(tmp_path))
+
+
+def test_comparison_sets_the_ratios_of_two_runs_side_by_side(stored: Path, tmp_path: Path) -> None:
+    newer = [row("numba", "forward", "FASTER", 3.0), *ROWS[1:]]
+    other = tmp_path / "other"
+    report.store(report.Run("quick", MACHINE, {}, [asdict(r) for r in newer]), [], other)
+    table = report.comparison(stored, other)
+    assert (
+        "| numba     | resnet50:conv1 | forward     | one       |   2   |   3   |         1.5 |"
+        in table
+    )
+    assert table.count("\n") == 3
