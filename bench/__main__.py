@@ -62,9 +62,9 @@ def _run(parsed: argparse.Namespace) -> int:
         return 2
     parsed.out.mkdir(parents=True, exist_ok=True)
     print(f"bench: {count} tasks, preset {plan.preset.name}: {plan.preset.why}", flush=True)
-    facts = {**machine.facts(), "ceilings_before": machine.ceilings()}
+    facts = {**machine.facts(), "ceilings_before": machine.ceilings(1)}
     status = pytest.main(_pytest_arguments(parsed.out), plugins=[_Planned(plan)])
-    facts["ceilings_after"] = machine.ceilings()
+    facts["ceilings_after"] = machine.ceilings(1)
     stored = report.Run(
         preset=plan.preset.name,
         machine=facts,

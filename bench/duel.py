@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import queue
 import shlex
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy import ndarray
 
+from bench.machine import ROOT, cores, environment
 from bench.row import Row
 from bench.statistics import Verdict, judge, ratio
 from bench.worker import BACKEND, TORCH, TWIN
@@ -22,7 +22,6 @@ from bench.workloads import find
 from bench.workloads.presets import ONE_THREAD, Preset, Task
 from impls.spec.cost import bytes_min, flops
 
-ROOT = Path(__file__).parent.parent
 # A worker that is silent for so long hangs; the slowest right task stays far below.
 ANSWER_S = 180.0
 # A sample is dirty when the thread waited for a core for more than this share of it.
@@ -47,7 +46,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env=_environment(threads),
+            env=environment(threads),
         )
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -92,21 +91,6 @@ class Worker:
         self._lines.put("")
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """What must be set before NumPy is imported. OMP_WAIT_POLICY stays: passive costs 2x."""
-    count = str(threads)
-    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    # The caller's folder too: a backend may be a module there.
-    path = os.pathsep.join(filter(None, [str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH")]))
-    return {
-        **os.environ,
-        **dict.fromkeys(pools, count),
-        # OpenBLAS's idle worker would spin for 100 ms and slow PyTorch 4 to 17 times.
-        "OPENBLAS_THREAD_TIMEOUT": "4",
-        "PYTHONPATH": path,
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A row, and the samples it was made from."""
@@ -148,7 +132,7 @@ class Duels:
             self._worker = None
 
     def _worker_for(self, spec: str, threads: str) -> Worker:
-        count = 1 if threads == ONE_THREAD else len(os.sched_getaffinity(0))
+        count = 1 if threads == ONE_THREAD else cores()
         worker = self._worker
         if worker is None or (worker.spec, worker.threads) != (spec, count):
             self.close()

@@ -1,11 +1,14 @@
 """What the machine is, and its measured ceilings: a number means nothing without them."""
 
+import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import cpuinfo
@@ -16,6 +19,7 @@ import torch
 from bench.timing import seconds_of
 from impls.spec.cost import flops
 
+ROOT = Path(__file__).parent.parent
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "pandas", "pytest-benchmark")
 # Large enough that packing and thread start do not show.
 PRODUCT_SIZE = 1024
@@ -35,9 +39,7 @@ def facts() -> dict[str, Any]:
             for flag in ("avx2", "fma", "avx512f", "asimd")
             if flag in processor.get("flags", ())
         ],
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -47,11 +49,42 @@ def facts() -> dict[str, Any]:
     }
 
 
-def ceilings() -> dict[str, float]:
-    """The best of several probes, in this process: float32 GFLOP/s and GB/s.
+def environment(threads: int) -> dict[str, str]:
+    """What must be set before NumPy is imported. OMP_WAIT_POLICY stays: passive costs 2x."""
+    count = str(threads)
+    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    # The caller's folder too: a backend may be a module there.
+    path = os.pathsep.join(filter(None, [str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH")]))
+    return {
+        **os.environ,
+        **dict.fromkeys(pools, count),
+        # OpenBLAS's idle worker would spin for 100 ms and slow PyTorch 4 to 17 times.
+        "OPENBLAS_THREAD_TIMEOUT": "4",
+        "PYTHONPATH": path,
+    }
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ceilings(threads: int) -> dict[str, float]:
+    """The best of several probes, in a process of its own: float32 GFLOP/s and GB/s.
 
     No single library reaches the peak of every machine, so the ceiling is the larger product.
     """
+    probe = subprocess.run(
+        [sys.executable, "-m", "bench.machine"],
+        env=environment(threads), cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: dict[str, float] = json.loads(probe.stdout)
+    return found
+
+
+def _probe() -> dict[str, float]:
+    """The ceilings of this process."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     a, b = (np.full((PRODUCT_SIZE, PRODUCT_SIZE), 0.5, np.float32) for _ in range(2))
     ta, tb = torch.from_numpy(a), torch.from_numpy(b)
     work = flops(PRODUCT_SIZE**3)
@@ -89,3 +122,7 @@ def _revision() -> str:
 def _git(*arguments: str) -> str:
     result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
     return result.stdout.strip()
+
+
+if __name__ == "__main__":
+    print(json.dumps(_probe()))

@@ -78,7 +78,7 @@ def roofline(rated: pd.DataFrame, ceilings: dict[str, float], path: Path) -> Pat
         axes.set_yscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.4g}"))
         axes.set_xlabel("nominal floating-point operations per byte that must move")
-        axes.set_ylabel("GFLOP/s, one thread")
+        axes.set_ylabel("GFLOP/s")
         axes.grid(color="0.92")
         axes.legend(loc="lower right", frameon=False)
         return _saved(figure, path)

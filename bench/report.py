@@ -211,7 +211,8 @@ def _scoreboard(timed: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
         verdicts = timed[timed["backend"] == backend]["verdict"].value_counts()
         line.update({str(v): int(verdicts[v]) for v in Verdict if v in verdicts})
         lines.append(line)
-    return pd.DataFrame(lines).astype(object).fillna("")
+    # As objects, so that counts stay whole numbers where a line has none.
+    return pd.DataFrame(lines, dtype=object).fillna("")
 
 
 def _matrix(judged: pd.DataFrame) -> pd.DataFrame:
@@ -227,6 +228,7 @@ def _matrix(judged: pd.DataFrame) -> pd.DataFrame:
         .astype(object)
         .fillna("")
         .reset_index()
+        .rename_axis(columns=None)
     )
 
 
