@@ -179,7 +179,13 @@ def _checked_arrays(op: OpSpec, arguments: Params) -> dict[str, ndarray]:
 def _plan(op: OpSpec, arrays: dict[str, ndarray], params: Params) -> Plan:
     shapes = {name: array.shape for name, array in arrays.items()}
     first = op.operands[0].name
-    return op.plan(**{**shapes, first: op.batched(shapes[first])}, **params)
+    given, batched = shapes[first], op.batched(shapes[first])
+    try:
+        return op.plan(**{**shapes, first: batched}, **params)
+    except ValueError as error:
+        # The caller never saw the batched shape.
+        told = str(error).replace(f"{first}.shape={batched}", f"{first}.shape={given}")
+        raise ValueError(told) from None
 
 
 def _prepared(arrays: dict[str, ndarray], plan: Plan) -> dict[str, ndarray]:

@@ -14,6 +14,9 @@ Pair = tuple[int, int]
 PaddingPairs = tuple[Pair, Pair]
 IntOrPair = int | Sequence[int]
 
+# PyTorch's own limit; kernels count in int64.
+LARGEST = 2**63 - 1
+
 
 def is_int(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
@@ -25,6 +28,7 @@ def integer(name: str, value: Any, *, at_least: int) -> int:
         raise ValueError(f"{name}={value!r} must be an int")
     if value < at_least:
         raise ValueError(f"{name}={value!r} must be at least {at_least}")
+    _check_largest(name, value, value)
     return int(value)
 
 
@@ -41,6 +45,7 @@ def pair(name: str, value: Any, *, at_least: int) -> Pair:
         raise ValueError(f"{name}={value!r} must be an int or a pair of ints")
     if min(values) < at_least:
         raise ValueError(f"{name}={value!r} must be at least {at_least} on both axes")
+    _check_largest(name, value, *values)
     return int(values[0]), int(values[-1])
 
 
@@ -83,7 +88,12 @@ def pool_stride(value: Any, kernel_size: Pair) -> Pair:
 
 
 def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return isinstance(value, tuple | list)
+
+
+def _check_largest(name: str, value: Any, *numbers: int) -> None:
+    if max(map(abs, map(int, numbers))) > LARGEST:
+        raise ValueError(f"{name}={value!r} must be at most {LARGEST}")
 
 
 def _before_after(value: Any, axis: Any) -> Pair:
@@ -91,4 +101,5 @@ def _before_after(value: Any, axis: Any) -> Pair:
         raise ValueError(f"padding={value!r} must hold ints: ((top, bottom), (left, right))")
     if min(axis) < 0:
         raise ValueError(f"padding={value!r} must be at least 0 on every side")
+    _check_largest("padding", value, *axis)
     return int(axis[0]), int(axis[1])

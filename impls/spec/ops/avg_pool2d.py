@@ -33,23 +33,20 @@ def plan(
     Raises ValueError naming argument, value and rule; TypeError for other arrays than float32 or
     float64.
     """
-    kernel_size = pair("kernel_size", kernel_size, at_least=1)
-    stride = pool_stride(stride, kernel_size)
+    size = pair("kernel_size", kernel_size, at_least=1)
+    steps, pads = pool_stride(stride, size), pool_padding(padding, size)
     ceil_mode = boolean("ceil_mode", ceil_mode)
     count_include_pad = boolean("count_include_pad", count_include_pad)
-    pads = pool_padding(padding, kernel_size)
     if divisor_override is not None:
-        if not is_int(divisor_override) or divisor_override == 0:
-            raise ValueError(f"divisor_override={divisor_override!r} must be an int other than 0")
+        if not is_int(divisor_override) or not 0 < abs(int(divisor_override)) < 2**63:
+            raise ValueError(f"divisor_override={divisor_override!r} must be an int64 other than 0")
         divisor_override = int(divisor_override)
     check_pool_input(input)
-    output = pool_output(
-        input, kernel_size=kernel_size, stride=stride, padding=pads, ceil_mode=ceil_mode
-    )
-    check_pool_output(output, kernel_size, input)
+    output = pool_output(input, kernel_size=size, stride=steps, padding=pads, ceil_mode=ceil_mode)
+    check_pool_output(output, f"kernel_size={kernel_size!r}", input)
     params = {
-        "kernel_size": kernel_size,
-        "stride": stride,
+        "kernel_size": size,
+        "stride": steps,
         "padding": pads,
         "ceil_mode": ceil_mode,
         "count_include_pad": count_include_pad,

@@ -1,5 +1,6 @@
 """conv2d: cross-correlation with stride, padding, dilation, groups and bias."""
 
+from math import prod
 from typing import Any
 
 from impls.spec.case import Array, case, document, extended, refusing
@@ -35,16 +36,17 @@ def plan(
     float64 of one dtype.
     """
     groups = integer("groups", groups, at_least=1)
-    stride = pair("stride", stride, at_least=1)
-    dilation = pair("dilation", dilation, at_least=1)
+    steps = pair("stride", stride, at_least=1)
+    spread = pair("dilation", dilation, at_least=1)
     check_conv_operands(input, weight, in_channels=weight[1] * groups, groups=groups)
     if weight[0] % groups:
         raise ValueError(f"groups={groups} must divide out_channels={weight[0]}")
     check_bias(bias, weight[0])
-    pads = _padding(padding, (weight[2], weight[3]), stride, dilation)
-    output = conv_output(input, weight, stride=stride, padding=pads, dilation=dilation)
-    check_output(output, f"weight.shape={weight} with dilation={dilation}", input, pads)
-    params = {"stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
+    pads = _padding(padding, (weight[2], weight[3]), steps, spread)
+    output = conv_output(input, weight, stride=steps, padding=pads, dilation=spread)
+    given = f"input.shape={input}, weight.shape={weight}, padding={padding!r}"
+    check_output(output, f"{given}, dilation={dilation!r}")
+    params = {"stride": steps, "padding": pads, "dilation": spread, "groups": groups}
     return Plan({"input": input, "weight": weight, "bias": bias}, params, output)
 
 
@@ -84,12 +86,12 @@ def check_bias(bias: Shape | None, out_channels: int) -> None:
         raise ValueError(f"bias.shape={bias} must be ({out_channels},), one per output channel")
 
 
-def check_output(output: Shape, window: str, input: Shape, padding: Any) -> None:
-    """Raise ValueError unless every output has a pixel."""
-    if min(output[2:]) < 1:
+def check_output(output: Shape, arguments: str) -> None:
+    """Raise ValueError unless the output has a pixel, and memory an address for each element."""
+    if min(output[2:]) < 1 or prod(output) >= 2**60:
         raise ValueError(
-            f"{window} must fit into input.shape={input} with padding={padding}: the output would"
-            f" have shape {output}"
+            f"{arguments} must give an output of at least one pixel and below 2**60 elements, not"
+            f" of shape {output}"
         )
 
 

@@ -35,27 +35,24 @@ def plan(
     float64 of one dtype.
     """
     groups = integer("groups", groups, at_least=1)
-    stride = pair("stride", stride, at_least=1)
-    dilation = pair("dilation", dilation, at_least=1)
-    output_padding = pair("output_padding", output_padding, at_least=0)
-    check_conv_operands(input, weight, in_channels=weight[0], groups=groups)
-    for extra, step, spread in zip(output_padding, stride, dilation, strict=True):
-        if extra >= max(step, spread):
-            raise ValueError(
-                f"output_padding={output_padding} must be below stride={stride} or below"
-                f" dilation={dilation} on each axis"
-            )
-    check_bias(bias, weight[1] * groups)
-    pads = conv_padding(padding)
     params: Params = {
-        "stride": stride,
-        "padding": pads,
-        "output_padding": output_padding,
+        "stride": pair("stride", stride, at_least=1),
+        "padding": conv_padding(padding),
+        "output_padding": pair("output_padding", output_padding, at_least=0),
         "groups": groups,
-        "dilation": dilation,
+        "dilation": pair("dilation", dilation, at_least=1),
     }
+    check_conv_operands(input, weight, in_channels=weight[0], groups=groups)
+    check_bias(bias, weight[1] * groups)
+    axes = zip(params["output_padding"], params["stride"], params["dilation"], strict=True)
+    if any(extra >= max(step, spread) for extra, step, spread in axes):
+        raise ValueError(
+            f"output_padding={output_padding!r} must be below stride={stride!r} or below"
+            f" dilation={dilation!r} on each axis"
+        )
     output = conv_transpose_output(input, weight, **params)
-    check_output(output, f"padding={pads}", input, pads)
+    given = f"input.shape={input}, weight.shape={weight}, stride={stride!r}"
+    check_output(output, f"{given}, padding={padding!r}, dilation={dilation!r}")
     return Plan({"input": input, "weight": weight, "bias": bias}, params, output)
 
 
@@ -175,11 +172,11 @@ ERRORS = (
     refuse("padding negative", "padding=(0, -1)", padding=(0, -1)),
     refuse("padding word", "padding='same'", padding="same"),
     refuse("output_padding negative", "output_padding=-1", output_padding=-1),
-    refuse("output_padding not below stride or dilation", "output_padding=(1, 1)",
-            output_padding=1),
+    refuse("output_padding not below stride or dilation", "output_padding=1 ",
+           output_padding=1),
     refuse("output_padding not below them on one axis", "output_padding=(1, 2)",
             output_padding=(1, 2), stride=(2, 2)),
-    refuse("nothing left of the output", "padding=((4, 4), (0, 0))", padding=(4, 0)),
+    refuse("nothing left of the output", "padding=(4, 0)", padding=(4, 0)),
     refuse("input without columns", "input.shape=(2, 4, 5, 0)", input=Array((2, 4, 5, 0))),
     refuse("weight without outputs", "weight.shape=(4, 0, 3, 2)", weight=Array((4, 0, 3, 2))),
     refuse("bias of the group's size", "bias.shape=(3,)", bias=Array((3,))),

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from impls.spec.case import Array, case, document, extended, refusing
 from impls.spec.op import Operand, OpSpec
 from impls.spec.params import IntOrPair, boolean, pair, pool_padding, pool_stride
@@ -32,29 +34,27 @@ def plan(
     float64.
     """
     boolean("return_indices", return_indices)
-    kernel_size = pair("kernel_size", kernel_size, at_least=1)
-    stride = pool_stride(stride, kernel_size)
-    dilation = pair("dilation", dilation, at_least=1)
-    ceil_mode = boolean("ceil_mode", ceil_mode)
-    pads = pool_padding(padding, kernel_size)
-    check_pool_input(input)
+    size = pair("kernel_size", kernel_size, at_least=1)
     params: Params = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": pads,
-        "dilation": dilation,
-        "ceil_mode": ceil_mode,
+        "kernel_size": size,
+        "stride": pool_stride(stride, size),
+        "padding": pool_padding(padding, size),
+        "dilation": pair("dilation", dilation, at_least=1),
+        "ceil_mode": boolean("ceil_mode", ceil_mode),
     }
+    check_pool_input(input)
     output = pool_output(input, **params)
-    check_pool_output(output, kernel_size, input)
+    check_pool_output(output, f"kernel_size={kernel_size!r} with dilation={dilation!r}", input)
     for axis in (0, 1):
-        starts = window_starts(output[2 + axis], stride[axis], pads[axis])
-        first = starts + -(starts // dilation[axis]) * dilation[axis] * (starts < 0)
-        last = starts + (kernel_size[axis] - 1) * dilation[axis]
-        if ((first >= input[2 + axis]) | (first > last)).any():
+        starts = window_starts(output[2 + axis], params["stride"][axis], params["padding"][axis])
+        spread = params["dilation"][axis]
+        # Padding is at most half of the kernel: the first tap inside always exists.
+        first = np.where(starts < 0, starts + -(starts // spread) * spread, starts)
+        if (first >= input[2 + axis]).any():
             raise ValueError(
-                f"dilation={dilation} must leave every window of kernel_size={kernel_size} a place"
-                f" inside input.shape={input}, but with padding={padding!r} one has none"
+                f"dilation={dilation!r} must leave every window a place inside"
+                f" input.shape={input}, but with kernel_size={kernel_size!r} and"
+                f" padding={padding!r} one has none"
             )
     return Plan({"input": input}, params, output)
 
@@ -65,12 +65,11 @@ def check_pool_input(input: Shape) -> None:
         raise ValueError(f"input.shape={input} must be at least 1 on every axis but the batch")
 
 
-def check_pool_output(output: Shape, kernel_size: tuple[int, int], input: Shape) -> None:
+def check_pool_output(output: Shape, window: str, input: Shape) -> None:
     """Raise ValueError unless there is a window."""
     if min(output[2:]) < 1:
         raise ValueError(
-            f"kernel_size={kernel_size} must fit into input.shape={input}: the output would have"
-            f" shape {output}"
+            f"{window} must fit into input.shape={input}: the output would have shape {output}"
         )
 
 

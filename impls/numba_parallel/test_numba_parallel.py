@@ -1,0 +1,220 @@
+"""Serial and parallel versions compute the same bits as loop, with any number of threads."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from impls import loop, numba_parallel
+from impls.numba_parallel import _conv, _jit, _pool
+from impls.spec.interface import KERNELS
+from impls.spec.plan import Params, Shape
+
+COMPILED = {
+    f"{module.__name__.rsplit('.', 1)[1]}.{name}": value
+    for module in (_conv, _pool)
+    for name, value in vars(module).items()
+    if isinstance(value, _jit.Kernel)
+}
+
+CONV: Params = {
+    "stride": (2, 1), "padding": ((1, 2), (0, 3)), "dilation": (1, 2), "groups": 2,
+}  # fmt: skip
+TRANSPOSE = CONV | {"output_padding": (1, 1)}
+MAX: Params = {
+    "kernel_size": (3, 2), "stride": (2, 3), "padding": ((1, 1), (0, 0)), "dilation": (1, 2),
+    "ceil_mode": True,
+}  # fmt: skip
+# Divisors 1, 2 and 4: exact.
+AVG: Params = {
+    "kernel_size": (2, 2), "stride": (2, 1), "padding": ((1, 1), (1, 1)), "ceil_mode": True,
+    "count_include_pad": False, "divisor_override": None,
+}  # fmt: skip
+
+
+class Call(NamedTuple):
+    """Shapes of a kernel's arrays, and its parameters."""
+
+    arrays: tuple[Shape, ...]
+    params: Params
+
+
+X, W, B = (3, 4, 9, 8), (6, 2, 3, 2), (6,)
+DY = (3, 6, 5, 9)  # (9 + 3 - 3) // 2 + 1, 8 + 3 - 3 + 1
+XT, WT = (3, 4, 5, 4), (4, 3, 3, 2)
+DYT = (3, 6, 9, 4)  # 4 * 2 + 3 - 3 + 1, 3 + 3 - 3 + 1
+CALLS = {
+    "conv": Call((X, W, B), CONV),
+    "conv_grad_input": Call((DY, X, W), CONV),
+    "conv_grad_weight": Call((DY, X, W), CONV),
+    "conv_transpose": Call((XT, WT, B), TRANSPOSE),
+    "conv_transpose_grad_input": Call((DYT, XT, WT), TRANSPOSE),
+    "conv_transpose_grad_weight": Call((DYT, XT, WT), TRANSPOSE),
+    "max_pool": Call((X,), MAX),
+    "avg_pool": Call((X,), AVG),
+    "avg_pool_grad_input": Call(((3, 4, 5, 9), X), AVG),
+    "global_avg_pool": Call(((3, 4, 4, 8),), {}),
+    "global_avg_pool_grad_input": Call(((3, 4), (3, 4, 4, 8)), {}),
+    "relu": Call((X,), {}),
+    "relu_grad_input": Call((X, X), {}),
+    "linear": Call(((7, 5), (3, 5), (3,)), {}),
+    "linear_grad_input": Call(((7, 3), (7, 5), (3, 5)), {}),
+    "linear_grad_weight": Call(((7, 3), (7, 5), (3, 5)), {}),
+    "image_to_patches": Call(((6, 9, 4),), {"patch_size": 3}),
+    "image_to_patches_grad_image": Call(((6, 36), (6, 9, 4)), {"patch_size": 3}),
+}
+OWN = [name for name in KERNELS if hasattr(numba_parallel, name)]
+
+
+def run(module: Any, kernel: str, dtype: str) -> tuple[ndarray, ...]:
+    """The kernel's results, for the same integers every time."""
+    rng = np.random.default_rng(3)
+    if kernel == "max_pool_grad_input":
+        input = rng.integers(-4, 5, X).astype(dtype)
+        output, indices = loop.max_pool(input, **MAX)
+        grad_output = rng.integers(-4, 5, output.shape).astype(dtype)
+        return (module.max_pool_grad_input(grad_output, input, indices, **MAX),)
+    arrays = [rng.integers(-4, 5, shape).astype(dtype) for shape in CALLS[kernel].arrays]
+    for array in arrays:
+        array.flags.writeable = False
+    result = getattr(module, kernel)(*arrays, **CALLS[kernel].params)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def equal(actual: tuple[ndarray, ...], expected: tuple[ndarray, ...]) -> bool:
+    """Whether all bits are equal."""
+    return len(actual) == len(expected) and all(
+        a.dtype == e.dtype and a.shape == e.shape and a.tobytes() == e.tobytes()
+        for a, e in zip(actual, expected, strict=True)
+    )
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, work: float) -> list[str]:
+    """From here on, which version ran; `work` is where the parallel one begins."""
+    monkeypatch.setattr(_jit, "SERIAL_WORK", work)
+    ran: list[str] = []
+
+    def launch(kernel: _jit.Kernel, work: int, *rest: Any) -> None:
+        watched = _jit.Kernel(
+            serial=watching("serial", kernel.serial), parallel=watching("parallel", kernel.parallel)
+        )
+        _jit.launch(watched, work, *rest)
+
+    def watching(name: str, compiled: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            ran.append(name)
+            compiled(*arguments)
+
+        return call
+
+    monkeypatch.setattr(numba_parallel, "launch", launch)
+    return ran
+
+
+def test_every_kernel_is_called_here() -> None:
+    assert set(OWN) == {*CALLS, "max_pool_grad_input"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", OWN)
+def test_serial_and_parallel_equal_the_loops(
+    monkeypatch: pytest.MonkeyPatch, kernel: str, dtype: str
+) -> None:
+    expected = run(loop, kernel, dtype)
+    assert len(np.unique(expected[0])) > 2
+    ran = versions(monkeypatch, 0)
+    parallel = run(numba_parallel, kernel, dtype)
+    monkeypatch.setattr(_jit, "SERIAL_WORK", float("inf"))
+    serial = run(numba_parallel, kernel, dtype)
+    assert ran == ["parallel", "serial"]
+    # The sign of zero is free in sums: + 0 makes it positive.
+    positive = kernel not in ("relu", "relu_grad_input", "max_pool")
+    zero = 0 if positive else -0.0
+    assert equal(tuple(a + zero for a in parallel), tuple(a + zero for a in serial))
+    for actual, wanted in zip(parallel, expected, strict=True):
+        assert actual.dtype == wanted.dtype
+        assert np.array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize("kernel", OWN)
+def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one thread only on this machine")
+    monkeypatch.setattr(_jit, "SERIAL_WORK", 0)
+    before = numba.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            results.append(run(numba_parallel, kernel, "float32"))
+    finally:
+        numba.set_num_threads(before)
+    assert equal(results[0], results[1])
+
+
+def cache_files(kernel: _jit.Kernel) -> list[str]:
+    versions: tuple[Any, Any] = kernel
+    return [version._cache._cache_file._index_name for version in versions]
+
+
+def test_every_version_has_a_cache_file_of_its_own() -> None:
+    assert len(COMPILED) == 16
+    files = [file for kernel in COMPILED.values() for file in cache_files(kernel)]
+    assert len(set(files)) == len(files) == 32
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_one_function_makes_both_versions(name: str) -> None:
+    versions: tuple[Any, Any] = COMPILED[name]
+    serial, parallel = versions
+    assert serial.py_func.__code__ is parallel.py_func.__code__
+    assert not serial.targetoptions.get("parallel")
+    assert parallel.targetoptions["parallel"]
+    moving = name.startswith("_pool")
+    # Pools and relu promise NaN and the sign of zero.
+    for version in (serial, parallel):
+        assert bool(version.targetoptions.get("fastmath")) is not moving
+
+
+def test_inputs_cannot_be_written_and_stay_writable() -> None:
+    given = np.ones(3)
+    seen: list[bool] = []
+
+    def look(output: ndarray, input: ndarray) -> None:
+        seen.append(input.flags.writeable)
+        output[...] = input
+
+    output = np.empty(3)
+    _jit.launch(_jit.Kernel(look, look), 0, (output,), (given,))
+    assert seen == [False]
+    assert given.flags.writeable
+    assert output.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("work, chosen", [(99_999, "serial"), (100_000, "parallel")])
+def test_threads_start_at_serial_work(
+    monkeypatch: pytest.MonkeyPatch, work: int, chosen: str
+) -> None:
+    monkeypatch.setattr(_jit, "SERIAL_WORK", 100_000)
+    ran: list[str] = []
+    kernel = _jit.Kernel(lambda: ran.append("serial"), lambda: ran.append("parallel"))
+    _jit.launch(kernel, work, (), ())
+    assert ran == [chosen]
+
+
+def test_nan_infinity_and_minus_zero_survive(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.array([[[[np.nan, -np.inf], [-0.0, 3.0], [np.inf, -2.0]]]])
+    for work in (0, float("inf")):
+        monkeypatch.setattr(_jit, "SERIAL_WORK", work)
+        assert equal((numba_parallel.relu(values),), (loop.relu(values),))
+        shares = np.array([[[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]]])
+        gradient = numba_parallel.relu_grad_input(shares, values)
+        assert gradient.ravel().tolist() == [1, 0, 0, 4, 5, 0]
+        params: Params = MAX | {"kernel_size": (1, 2), "stride": (1, 2), "dilation": (1, 1)}
+        params |= {"padding": ((0, 0), (0, 0))}
+        output, indices = numba_parallel.max_pool(values, **params)
+        assert equal((output, indices), loop.max_pool(values, **params))
+        assert indices.ravel().tolist() == [0, 3, 4]
