@@ -65,10 +65,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """test_<kind>(backend, check) runs once per backend and check of its kind."""
+    """test_<kind>(check) runs per backend and check of its kind, test_loads per backend."""
     backends = metafunc.config.stash[BACKENDS]
     if "check" not in metafunc.fixturenames:
-        metafunc.parametrize("spec", backends)
+        if "load" in metafunc.fixturenames:
+            metafunc.parametrize("spec", backends)
         return
     kind = metafunc.function.__name__.removeprefix("test_")
     checks = [check for check in up_to(metafunc.config.getoption("--level")) if check.kind == kind]
