@@ -8,13 +8,11 @@ from impls.spec.case import CORE, DOCUMENT, EXTENDED, LEVELS, Case, ErrorCase
 from impls.spec.op import FORWARD, OpSpec
 from impls.spec.ops import OPS
 
-KINDS = ("interface", "shapes", "values", "gradients", "errors", "specials", "purity")
 # The case of each op that is large enough for several threads; `purity` works on it.
 LARGE = "large enough for several threads"
-# A dtype that needs no conversion is where an input is handed through: asked in both.
+# Asked on every case: an input is handed through where nothing is left to compute.
 MEMORY_PROPERTIES = ("inputs_unchanged", "no_aliasing")
 PROPERTIES = (
-    *MEMORY_PROPERTIES,
     "same_bits_twice",
     "same_bits_in_any_batch",
     "same_bits_for_any_threads",
@@ -62,23 +60,29 @@ def _of(op: OpSpec) -> Iterator[Check]:
         yield Check(kind="interface", level=DOCUMENT, op=op, direction=direction)
     for case in op.cases:
         for dtype in ("float64", "float32"):
-            level = CORE if case.level == DOCUMENT and dtype == "float32" else case.level
             for direction in op.directions[: 1 + len(case.shapes)]:
-                kinds = ("shapes", "values" if direction == FORWARD else "gradients")
-                for kind in kinds:
+                for kind, level, aspect in _asked(op, case, dtype, direction):
                     yield Check(
-                        kind=kind, level=level, op=op, direction=direction, dtype=dtype, case=case
-                    )
-                if op.signed_zero and case.level != EXTENDED:
-                    yield Check(
-                        kind="specials", level=EXTENDED, op=op, direction=direction, dtype=dtype,
-                        case=case,
+                        kind=kind, level=level, op=op, direction=direction, dtype=dtype,
+                        case=case, aspect=aspect,
                     )  # fmt: skip
-                if case.why == LARGE:
-                    for aspect in PROPERTIES if dtype == "float32" else MEMORY_PROPERTIES:
-                        yield Check(
-                            kind="purity", level=EXTENDED, op=op, direction=direction,
-                            dtype=dtype, case=case, aspect=aspect,
-                        )  # fmt: skip
     for error in op.errors:
         yield Check(kind="errors", level=CORE, op=op, case=error)
+
+
+def _asked(op: OpSpec, case: Case, dtype: str, direction: str) -> Iterator[tuple[str, str, str]]:
+    """(kind, level, aspect) of what is asked of one case, dtype and direction."""
+    # The document's listings return float64.
+    level = CORE if case.level == DOCUMENT and dtype == "float32" else case.level
+    yield "shapes", level, ""
+    yield "values" if direction == FORWARD else "gradients", level, ""
+    if op.signed_zero and case.level != EXTENDED:
+        yield "specials", EXTENDED, ""
+    if op.linear and direction in op.directions[:2] and dtype == "float32" and level != EXTENDED:
+        yield "dye", EXTENDED, ""
+    if dtype == "float32" or case.why == LARGE:
+        for aspect in MEMORY_PROPERTIES:
+            yield "purity", EXTENDED, aspect
+    if dtype == "float32" and case.why == LARGE:
+        for aspect in PROPERTIES:
+            yield "purity", EXTENDED, aspect

@@ -3,7 +3,7 @@
 exact   random integers in [-4, 4]: every sum of products is exact in any order
 wide    random integers as wide as the number of terms allows: exact, unless done in fewer bits
 real    standard normal values
-special NaN, infinities, both zeros and ties among the integers
+special NaN, infinities, both zeros, subnormals and ties among the integers
 minus   -inf almost everywhere
 """
 
@@ -73,7 +73,9 @@ def _filled(filling: str, shape: Shape, rng: np.random.Generator, width: int) ->
         case "real":
             return rng.standard_normal(shape)
         case "special":
-            values = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, *range(-4, 5)])
+            # Subnormal in float32, and in float64.
+            tiny = (1e-40, -1e-40, 1e-310, -1e-310)
+            values = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, *tiny, *range(-4, 5)])
             return rng.choice(values, shape)
         case "minus":
             return np.where(rng.random(shape) < 0.1, _integers(shape, rng, NARROW), -np.inf)

@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from conformance import inputs, oracle, tolerance
 from conformance.checks import Check
 from conformance.verdict import PASSED, Status, Verdict, differences, why_untrusted
 from impls.backend import Backend, KernelError
-from impls.spec.case import Array, Case, ErrorCase
+from impls.spec.case import Array, Case, ErrorCase, seed
 from impls.spec.interface import KERNELS
 from impls.spec.op import FORWARD, OpSpec
 
@@ -136,6 +138,35 @@ def _judge_specials(backend: Backend, check: Check) -> Verdict:
     return PASSED
 
 
+def _judge_dye(backend: Backend, check: Check) -> Verdict:
+    """One NaN colors exactly what it reaches; by a transform, its own image at most.
+
+    The dyed element is never a structural zero, so PyTorch decides every result.
+    """
+    case, op = _case(check), check.op
+    operands, grad_output = _operands(check, "exact"), _grad_output(check, "exact")
+    dyed = operands[0] if check.direction == FORWARD else grad_output
+    place = np.random.default_rng(seed(case.id)).integers(dyed.size)
+    dyed[np.unravel_index(place, dyed.shape)] = np.nan
+    expected = oracle.answer(op, operands, grad_output, case.params, check.direction)
+    # Bounds come from the undyed call: NaN has no magnitude.
+    expected = replace(expected, magnitudes=_answer(check, "exact").magnitudes)
+    results = _call(backend, check, operands, grad_output)
+    if not _is_direct(backend, check):
+        if op.batch_axes is None or op.batch_axes(len(case.shapes[0])) != 1:
+            return PASSED  # there is no other image
+        others = np.arange(len(dyed)) != np.unravel_index(place, dyed.shape)[0]
+        results = {what: actual[others] for what, actual in results.items()}
+        expected = oracle.Answer(
+            {what: array[others] for what, array in expected.results.items()},
+            {what: array[others] for what, array in expected.magnitudes.items()},
+            None,
+        )
+    if message := _wrong(backend, check, "exact", expected, results):
+        return _failed(backend, check, message, "dyed")
+    return PASSED
+
+
 def _judge_error(backend: Backend, check: Check) -> Verdict:
     """A wrong call is refused, in words that name the argument, its value and the rule."""
     case = check.case
@@ -157,10 +188,10 @@ def _judge_purity(backend: Backend, check: Check) -> Verdict:
     """One property of a call besides its values, on exact data."""
     operands, grad_output = _operands(check, "exact"), _grad_output(check, "exact")
 
-    def call(first: slice = slice(None)) -> Results:
+    def call(images: slice | EllipsisType = ...) -> Results:
         """The call, on some images of the batch only."""
         batch, *rest = operands
-        return _call(backend, check, [batch[first], *rest], grad_output[first])
+        return _call(backend, check, [batch[images], *rest], grad_output[images])
 
     message = _IMPURITIES[check.aspect](call, [*operands, grad_output], check)
     return _failed(backend, check, message) if message else PASSED
@@ -175,12 +206,16 @@ def _changed_input(call: Callable[..., Results], given: list[ndarray], check: Ch
 
 
 def _shared_memory(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
-    results = call()
-    for what, actual in results.items():
-        if any(np.may_share_memory(actual, array) for array in given):
-            return f"{what} shares memory with an input"
-        if any(np.may_share_memory(actual, other) for other in call().values()):
-            return f"{what} shares memory with the result of another call"
+    for absolute in (False, True):
+        if absolute and given[0].flags.writeable:
+            # Where nothing is negative, relu has nothing to compute.
+            np.abs(given[0], out=given[0])
+        results = call()
+        for what, actual in results.items():
+            if any(np.may_share_memory(actual, array) for array in given):
+                return f"{what} shares memory with an input"
+            if any(np.may_share_memory(actual, other) for other in call().values()):
+                return f"{what} shares memory with the result of another call"
     return ""
 
 
@@ -208,10 +243,12 @@ def _changed_by_threads(call: Callable[..., Results], given: list[ndarray], chec
 
 
 def _changed_by_callers(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
-    alone = call()
+    orders = (slice(None), slice(None, None, -1))
+    alone = [call(order) for order in orders]
     with ThreadPoolExecutor(CALLERS) as pool:
-        for results in pool.map(lambda _: call(), range(CALLERS)):
-            if message := _unlike(results, alone, f"{CALLERS} callers at once"):
+        found = pool.map(lambda number: call(orders[number % 2]), range(CALLERS))
+        for number, results in enumerate(found):
+            if message := _unlike(results, alone[number % 2], f"{CALLERS} callers at once"):
                 return message
     return ""
 
@@ -231,6 +268,7 @@ _JUDGES: dict[str, Callable[[Backend, Check], Verdict]] = {
     "values": _judge_sums,
     "gradients": _judge_sums,
     "specials": _judge_specials,
+    "dye": _judge_dye,
     "errors": _judge_error,
     "purity": _judge_purity,
 }
@@ -274,9 +312,10 @@ def _operands(check: Check, filling: str) -> list[ndarray]:
 
 
 def _grad_output(check: Check, filling: str) -> ndarray:
-    """A fresh random grad_output, laid out as the case says; finite, so that sums tell."""
+    """A fresh random grad_output, laid out as the case says; special where it is not summed."""
     case, op = _case(check), check.op
-    filling = filling if filling in FILLINGS else "exact"
+    if filling not in FILLINGS and check.direction not in op.exact:
+        filling = "exact"
     plan = op.plan_case(case)
     shape = op.unbatched(case.shapes[0], plan.output)
     width = _width(op, case, check.dtype, check.direction)
@@ -322,6 +361,15 @@ def _call(backend: Backend, check: Check, operands: list[ndarray], grad_output: 
         }
     method = getattr(backend, f"{op.name}_backward")
     given = [x for x, operand in zip(operands, op.operands, strict=False) if not operand.optional]
+    if op.returns_indices:
+        # As PyTorch's own gradient kernel: scattered to the caller's indices, whatever the input.
+        indices = oracle.smallest_places(op, given, params)
+        return {
+            check.direction: method(grad_output, *given, **params),
+            f"{check.direction} of other indices": method(
+                grad_output, *given, **params, indices=indices
+            ),
+        }
     if len(op.operands) == 1:
         return {check.direction: method(grad_output, *given, **params)}
     mask = tuple(f"grad_{operand.name}" == check.direction for operand in op.operands)
@@ -345,13 +393,16 @@ def _wrong(
     backend: Backend, check: Check, filling: str, expected: oracle.Answer, results: Results
 ) -> str:
     """How the results differ from what is expected, or ""."""
-    limit = None if _is_exact(backend, check, filling) else _limit(backend, check, expected)
+    is_exact = _is_exact(backend, check, filling)
     for what, actual in results.items():
         signed = check.op.signed_zero and what.startswith("output")
         if what == "indices":
             message = differences(what, actual, _indices(expected))
         else:
-            want = expected.results[check.direction].astype(check.dtype if limit is None else None)
+            # Of a gradient by other indices the answer is its own, of an output alone the output.
+            name = what if what in expected.results else check.direction
+            limit = None if is_exact else _limit(backend, check, expected.magnitudes[name])
+            want = expected.results[name].astype(check.dtype if is_exact else None)
             message = differences(what, actual, want, limit, signed_zero=signed)
         if message:
             return message
@@ -380,8 +431,7 @@ def _is_direct(backend: Backend, check: Check) -> bool:
     return backend.accuracy == "direct" or not check.op.linear
 
 
-def _limit(backend: Backend, check: Check, expected: oracle.Answer) -> ndarray:
-    magnitude = expected.magnitudes[check.direction]
+def _limit(backend: Backend, check: Check, magnitude: ndarray) -> ndarray:
     if not _is_direct(backend, check):
         return tolerance.transform_limit(magnitude, check.dtype)
     return tolerance.limit(magnitude, _terms(check), check.dtype)

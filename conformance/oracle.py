@@ -20,7 +20,8 @@ torch.set_num_threads(1)
 class Answer:
     """What PyTorch computes for one call, in float64.
 
-    results: the output, and the gradient that was asked for, by direction.
+    results: the output, and the gradient that was asked for, by direction; of a pool with indices
+        also the gradient by the indices of its smallest values, as "... of other indices".
     magnitudes: the same sums over absolute values; rounding errors scale with them.
     indices: of a pool that has them.
     """
@@ -33,6 +34,12 @@ class Answer:
 def output_shape(op: OpSpec, arrays: list[ndarray], params: Params) -> tuple[int, ...]:
     """Shape of PyTorch's output."""
     return tuple(_output(op, _tensors(arrays), params)[0].shape)
+
+
+def smallest_places(op: OpSpec, arrays: list[ndarray], params: Params) -> ndarray:
+    """Indices of each window's smallest value: valid ones, other than the op's own."""
+    found: ndarray = _output(op, _tensors([-array for array in arrays]), params)[1].numpy()
+    return found
 
 
 def answer(
@@ -56,7 +63,18 @@ def _evaluate(
         wrt = tensors[op.directions.index(direction) - 1]
         (gradient,) = torch.autograd.grad(output, wrt, torch.from_numpy(_float64(grad_output)))
         results[direction] = gradient.numpy()
+        if op.returns_indices:
+            others = torch.from_numpy(smallest_places(op, arrays, params))
+            results[f"{direction} of other indices"] = _scattered(grad_output, others, arrays[0])
     return results, None if indices is None else indices.numpy()
+
+
+def _scattered(grad_output: ndarray, indices: torch.Tensor, input: ndarray) -> ndarray:
+    """Every gradient added at its place of the plane; shape of input."""
+    planes = torch.zeros((*input.shape[:-2], input.shape[-2] * input.shape[-1])).double()
+    given = torch.from_numpy(_float64(grad_output))
+    summed = planes.scatter_add(-1, indices.flatten(-2), given.flatten(-2))
+    return summed.reshape(input.shape).numpy()
 
 
 def _output(op: OpSpec, tensors: list[torch.Tensor], params: Params) -> tuple[Any, Any]:

@@ -118,8 +118,12 @@ def max_pool(input: ndarray, **params: Any) -> tuple[ndarray, ndarray]:
 def max_pool_grad_input(
     grad_output: ndarray, input: ndarray, indices: ndarray, **params: Any
 ) -> ndarray:
-    """(N, C, H, W); PyTorch's own indices are those of `input`."""
-    return _gradient(grad_output, [input], 0, lambda x: F.max_pool2d(x, **_pooling(params)))
+    """(N, C, H, W)."""
+    pooling = _pooling(params)
+    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    given = (_tensor(grad_output), _tensor(input), *(pooling[name] for name in names))
+    backward = torch.ops.aten.max_pool2d_with_indices_backward
+    return _array(backward(*given, _tensor(indices)))
 
 
 def avg_pool(input: ndarray, **params: Any) -> ndarray:

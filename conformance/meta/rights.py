@@ -26,11 +26,15 @@ NAMES = tuple(name for name in KERNELS if hasattr(im2col, name))
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A backend whose `kernels` replace im2col's, in another way."""
+    """A backend whose `kernels` replace im2col's, in another way.
+
+    spreads_nan: it multiplies what is out of reach by 0; equal as long as all is finite.
+    """
 
     name: str
     kernels: dict[str, Kernel]
     accuracy: str = "direct"
+    spreads_nan: bool = False
 
     def backend(self) -> Backend:
         return made({**self.kernels, "accuracy": self.accuracy})
@@ -173,8 +177,8 @@ RIGHTS = (
           all_around(lambda a: a.astype(np.float64), lambda y, dtype: y.astype(dtype))),
     Right("Fortran order inside",
           all_around(np.asfortranarray, lambda y, dtype: np.ascontiguousarray(y))),
-    Right("one einsum over taps", {
-        name: bound(sins.by_taps(name), name) for name in sins.CONVOLUTIONS}),
+    Right("one einsum over taps, pixels out of reach times 0", {
+        name: bound(sins.by_taps(name), name) for name in sins.CONVOLUTIONS}, spreads_nan=True),
     Right("pools by windows", {
         "max_pool": bound(sins.largest_by(), "max_pool"),
         "avg_pool": bound(sins.averaged_at(sins.same), "avg_pool")}),

@@ -607,11 +607,6 @@ def column_major_back(right: Kernel, dy: ndarray, image: ndarray, *, patch_size:
     return right(turned, image, patch_size=patch_size)
 
 
-def readonly(array: ndarray) -> ndarray:
-    array.flags.writeable = False
-    return array
-
-
 def next_group(right: Kernel, *arrays: ndarray, groups: int, **params: Any) -> ndarray:
     """Each group has the gradient of the one before."""
     answer: ndarray = right(*arrays, groups=groups, **params)

@@ -19,37 +19,14 @@ from impls.spec.op import OpSpec
 from impls.spec.ops import OPS
 from impls.spec.plan import Params
 
-REDUNDANT = "equals the default: add same_as_default=('stride',)"
-# Defects of the records that these lints found; strict, so that a mended record turns them red.
-OPEN = {
-    "avg_pool2d-i1x3x8x9-k4-s3-p1x2-ceiltrue-ceil_mode": "both axes divide: no window is added",
-    "avg_pool2d-i2x3x6x8-k2-s2-stride": REDUNDANT,
-    "avg_pool2d-i1x2x9x6-k3-s3-stride": REDUNDANT,
-    "avg_pool2d-i1x3x8x12-k4-s4-stride": REDUNDANT,
-    "avg_pool2d-i2x2x5x5-k2-s2-p1-ceiltrue-stride": REDUNDANT,
-    "avg_pool2d-i3x2x2x5-k3-s3-ceiltrue-stride": REDUNDANT,
-    "conv2d-i2x4x17x19-w8x2x3x4-b8-g2-p1x2-s1-stride": REDUNDANT,
-    "max_pool2d-i2x3x6x8-k2-s2-stride": REDUNDANT,
-    "max_pool2d-i1x2x9x6-k3-s3-stride": REDUNDANT,
-    "max_pool2d-i1x2x4x5-k1-s1-stride": REDUNDANT,
-    "max_pool2d-i2x2x5x5-k2-s2-p1-ceiltrue-stride": REDUNDANT,
-    "max_pool2d-i3x2x2x5-k3-s3-ceiltrue-stride": REDUNDANT,
-    "conv_transpose2d-i2x2x2x3-w2x3x3x2-b3-s9x11": "vacuous is not needed: three biases differ",
-}
-
-
-def lint(name: str, *values: Any) -> Any:
-    """A parameter set of a lint; an expected failure where OPEN says so."""
-    marks = [pytest.mark.xfail(strict=True, reason=OPEN[name])] if name in OPEN else []
-    return pytest.param(*values, id=name, marks=marks)
-
-
 CASES = [
     pytest.param(op, case, id=f"{op.name}-{case.id}") for op in OPS.values() for case in op.cases
 ]
-TRUST = [lint(f"{op.name}-{case.id}", op, case) for op in OPS.values() for case in op.cases]
+TRUST = [
+    pytest.param(op, case, id=f"{op.name}-{case.id}") for op in OPS.values() for case in op.cases
+]
 SET = [
-    lint(f"{op.name}-{case.id}-{name}", op, case, name)
+    pytest.param(op, case, name, id=f"{op.name}-{case.id}-{name}")
     for op in OPS.values()
     for case in op.cases
     for name in case.params
@@ -160,10 +137,6 @@ def test_ids_tell_every_parameter_and_levels_are_known(op: OpSpec, case: Case) -
     assert set(case.params) <= set(TAGS)
     assert len(case.id.split("-")) >= len(case.shapes) + len(case.params)
     assert inputs.laid_out(np.zeros(3), case.layout).shape == (3,)
-
-
-def test_what_is_open_is_still_asked() -> None:
-    assert set(OPEN) <= {lint.id for lint in (*TRUST, *SET)}
 
 
 # -------------------------------------------------------------------------------- case lists

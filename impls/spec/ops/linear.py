@@ -62,6 +62,7 @@ OP = OpSpec(
     cases=(
         document("the document's x @ fc + fc_bias", (3, 7), (5, 7), (5,)),
         document("without bias", (4, 6), (3, 6)),
+        case("as many outputs as inputs", (3, 6), (6, 6), (6,)),
         case("one row", (1, 9), (4, 9), (4,)),
         case("one output: a dot product per row", (5, 8), (1, 8), (1,)),
         case("one input feature", (4, 1), (3, 1), (3,)),
