@@ -60,6 +60,16 @@ def test_a_wrong_result_is_not_timed(duels: Duels, tmp_path: Path) -> None:
     assert outcome.samples == []
 
 
+def test_a_missing_kernel_is_skipped(duels: Duels, tmp_path: Path) -> None:
+    path = tmp_path / "partial.py"
+    path.write_text("from impls.im2col import conv")
+    (outcome,) = duels.run(str(path), Task("simplecnn:conv1@1/4", "grad_input"), "one")
+    assert (outcome.row.verdict, outcome.row.reason) == (
+        Verdict.SKIPPED,
+        "partial has no kernel conv_grad_input",
+    )
+
+
 def test_a_crash_costs_its_row_and_not_the_next(duels: Duels, tmp_path: Path) -> None:
     spec = sinning(tmp_path, "raise ZeroDivisionError('no luck')")
     (crashed,) = duels.run(spec, CONV, "one")

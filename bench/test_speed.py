@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.duel import Duels, Outcome, backend_seconds
+from bench.duel import Duels, Outcome, backend_seconds, label
 from bench.plan import PLAN
 from bench.row import Row
 from bench.statistics import Verdict
@@ -33,7 +33,9 @@ CLOCK = Clock()
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     tasks = list(metafunc.config.stash[PLAN].tasks())
-    ids = [f"{spec}-{task.workload}-{task.direction}-{threads}" for spec, threads, task in tasks]
+    ids = [
+        f"{label(spec)}-{task.workload}-{task.direction}-{threads}" for spec, threads, task in tasks
+    ]
     metafunc.parametrize("spec, threads, task", tasks, ids=ids)
 
 
@@ -46,6 +48,8 @@ def duels(request: pytest.FixtureRequest) -> Iterator[Duels]:
     plan.proofs.update(duels.proofs)
 
 
+# pytest-benchmark warns of a test that times nothing: what is skipped or failed does not.
+@pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
 @pytest.mark.benchmark(timer=CLOCK)
 def test_speed(
     spec: str,

@@ -40,6 +40,8 @@ def main(spec: str, threads: int) -> None:
         task = json.loads(line)
         try:
             answers = answer(backend, task, all_cores=threads > 1)
+        except NotImplementedError as error:  # a kernel that is missing or declared unsupported
+            answers = [{"workload": task["workload"], "status": "skipped", "reason": str(error)}]
         except Exception as error:  # a crash of a backend costs its own rows, not the run
             trace = traceback.format_exception_only(error)[-1].strip()
             answers = [{"workload": task["workload"], "status": "failed", "reason": trace}]

@@ -14,7 +14,7 @@ from impls.spec.plan import Params, Shape
 
 DOCUMENT, CORE, EXTENDED = LEVELS = ("document", "core", "extended")
 
-# How an id writes the parameters.
+# How an id writes the parameters; others by their names.
 TAGS = {
     "stride": "s",
     "padding": "p",
@@ -52,7 +52,7 @@ class Case:
     def id(self) -> str:
         """Shapes and parameters in one word: "i1x2x8x7-w2x2x3x3-s3"."""
         words = [f"{letter}{_word(s)}" for letter, s in zip("iwb", self.shapes, strict=False)]
-        words += [f"{TAGS[name]}{_word(value)}" for name, value in self.params.items()]
+        words += [f"{TAGS.get(name, name)}{_word(value)}" for name, value in self.params.items()]
         if self.layout != "contiguous":
             words.append(self.layout)
         return "-".join(words)
