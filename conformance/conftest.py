@@ -138,8 +138,11 @@ def _note(request: pytest.FixtureRequest, row: ledger.Row) -> None:
 
 
 def _repeat(spec: str, request: pytest.FixtureRequest) -> str:
-    """The line that runs this test again."""
-    return f"pytest {shlex.quote(request.node.nodeid)} --backend {shlex.quote(spec)}"
+    """The line that runs this test again, from the folder where this run was started."""
+    file, test = request.node.nodeid.split("::", 1)
+    here = request.config.invocation_params.dir
+    node = f"{os.path.relpath(request.config.rootpath / file, here)}::{test}"
+    return f"pytest {shlex.quote(node)} --backend {shlex.quote(spec)}"
 
 
 def _end(verdict: Verdict, repeat: str) -> None:
