@@ -4,7 +4,8 @@ pytest conformance --backend numba --level core
 
 checks.py     what is promised: every check, from the op records
 inputs.py     what backends are given
-oracle.py     PyTorch's answers; the only module that computes with torch
+oracle.py     PyTorch's answers to a call
+    networks.py   the document's layer and networks, in PyTorch beside a backend
 tolerance.py  how close is close enough; the only tolerances of the project
 verdict.py    Status and Verdict, comparison, and how a failure is told
 judge.py      runs one check on one backend

@@ -17,6 +17,7 @@ import impls
 from conformance import ledger
 from conformance.checks import Check, up_to
 from conformance.judge import judge
+from conformance.networks import networks_up_to
 from conformance.verdict import Status, Verdict
 from impls.backend import Backend
 from impls.spec.case import LEVELS
@@ -58,10 +59,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    count = len(up_to(config.getoption("--level")))
+    level = config.getoption("--level")
+    count = len(up_to(level)) + len(networks_up_to(level))
     loaded = config.stash[BACKENDS]
     specs = ", ".join(loaded)
-    return f"conformance: {specs}; {count} checks each, up to level {config.getoption('--level')}"
+    return f"conformance: {specs}; {count} checks each, up to level {level}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -75,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     checks = [check for check in up_to(metafunc.config.getoption("--level")) if check.kind == kind]
     cases = [
         pytest.param(spec, check, id=f"{label}-{check.id}", marks=_mark(check.level))
-        for spec, label in _labels(backends).items()
+        for spec, label in labels(backends).items()
         for check in checks
     ]
     metafunc.parametrize("spec, check", cases)
@@ -97,7 +99,7 @@ def _mark(level: str) -> pytest.MarkDecorator:
     return mark
 
 
-def _labels(backends: Loaded) -> dict[str, str]:
+def labels(backends: Loaded) -> dict[str, str]:
     """What test ids call each backend: its name, or its spec where two have one name."""
     names = {spec: loaded.name for spec, loaded in backends.items() if isinstance(loaded, Backend)}
     counts = Counter(names.values())
@@ -112,8 +114,8 @@ def load(spec: str, request: pytest.FixtureRequest) -> Callable[[], None]:
         loaded = request.config.stash[BACKENDS][spec]
         if isinstance(loaded, Exception):
             verdict = Verdict(Status.ERROR, f"backend={spec!r} cannot be loaded: {loaded!r}")
-            _note(request, ledger.row(spec, None, verdict, _repeat(spec, request)))
-            _end(verdict, _repeat(spec, request))
+            note(request, ledger.row(spec, ledger.LOADS, verdict, repeat(spec, request)))
+            end(verdict, repeat(spec, request))
 
     return load
 
@@ -126,18 +128,20 @@ def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Check], None
         backend = request.config.stash[BACKENDS][spec]
         assert isinstance(backend, Backend)
         verdict = judge(backend, check)
-        _note(request, ledger.row(backend.name, check, verdict, _repeat(spec, request)))
-        _end(verdict, _repeat(spec, request))
+        again = repeat(spec, request)
+        note(request, ledger.row(backend.name, ledger.asked(check), verdict, again))
+        end(verdict, again)
 
     return conform
 
 
-def _note(request: pytest.FixtureRequest, row: ledger.Row) -> None:
+def note(request: pytest.FixtureRequest, row: ledger.Row) -> None:
+    """Note a row for the ledger."""
     # pytest carries user_properties from xdist's workers to the process that reports.
     request.node.user_properties.append(("conformance", row))
 
 
-def _repeat(spec: str, request: pytest.FixtureRequest) -> str:
+def repeat(spec: str, request: pytest.FixtureRequest) -> str:
     """The line that runs this test again, from the folder where this run was started."""
     file, test = request.node.nodeid.split("::", 1)
     here = request.config.invocation_params.dir
@@ -145,7 +149,8 @@ def _repeat(spec: str, request: pytest.FixtureRequest) -> str:
     return f"pytest {shlex.quote(node)} --backend {shlex.quote(spec)}"
 
 
-def _end(verdict: Verdict, repeat: str) -> None:
+def end(verdict: Verdict, repeat: str) -> None:
+    """Pass, skip or fail the test."""
     match verdict.status:
         case Status.PASSED:
             return

@@ -13,21 +13,28 @@ from impls.spec.case import LEVELS
 Row = dict[str, Any]
 
 
-def row(backend: str, check: Check | None, verdict: Verdict, repeat: str) -> Row:
-    """One check as the columns of conformance.jsonl; reports/README.md explains each.
+# What is asked, by column; a backend that cannot be loaded is asked no more than that.
+LOADS: Row = {
+    "op": "",
+    "direction": "",
+    "level": LEVELS[0],
+    "kind": "loads",
+    "aspect": "",
+    "dtype": "",
+    "case": "",
+    "why": "",
+}
 
-    check: None for a backend that cannot be loaded.
-    """
-    asked = {
-        "op": check.op.name if check else "",
-        "direction": check.direction if check else "",
-        "level": check.level if check else LEVELS[0],
-        "kind": check.kind if check else "loads",
-        "aspect": check.aspect if check else "",
-        "dtype": check.dtype if check else "",
-        "case": check.case.id if check and check.case else "",
-        "why": check.case.why if check and check.case else "",
-    }
+
+def asked(check: Check) -> Row:
+    """What a check asks, as columns."""
+    found = {name: getattr(check, name) for name in LOADS if hasattr(check, name)}
+    case = {"case": check.case.id, "why": check.case.why} if check.case else {}
+    return {**LOADS, **found, "op": check.op.name, "case": "", **case}
+
+
+def row(backend: str, asked: Row, verdict: Verdict, repeat: str) -> Row:
+    """One check as the columns of conformance.jsonl; reports/README.md explains each."""
     answered = {"status": str(verdict.status), "grade": verdict.grade, "message": verdict.message}
     return {"backend": backend, **asked, **answered, "repeat": repeat}
 

@@ -1,4 +1,6 @@
-"""PyTorch's answers, in float64. The only module of the suite that computes with torch."""
+"""PyTorch's answers, in float64. networks.py builds whole networks with torch; nothing else
+computes with it.
+"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -17,12 +17,16 @@ from numpy import ndarray
 from conformance import ledger, tolerance
 from conformance.checks import Check, up_to
 from conformance.judge import judge
+from conformance.networks import networks_up_to
 from conformance.verdict import PASSED, Status, Verdict, differences, why_untrusted
 from impls import im2col
 from impls.backend import Backend
 from impls.spec.interface import KERNELS
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# Rows of one backend at level core.
+PROMISED = len(up_to("core")) + len(networks_up_to("core"))
 
 
 # ---------------------------------------------------------------------------------- comparison
@@ -274,7 +278,7 @@ def test_a_wrong_signature_is_told_beside_the_right_one() -> None:
 
 def test_a_summary_counts_every_status() -> None:
     check = _check("values")
-    rows = [ledger.row("mine", check, Verdict(status), "again") for status in Status]
+    rows = [ledger.row("mine", ledger.asked(check), Verdict(status), "again") for status in Status]
     header, op, total = ledger.summary(rows)
     assert header.split() == ["backend", "op", *(str(status) for status in Status)]
     assert op.split() == ["mine", "conv2d", *("1" for _ in Status)]
@@ -325,15 +329,15 @@ def test_one_kernel_is_enough_for_a_verdict(backend: Path, tmp_path: Path) -> No
     stored = tmp_path / "out" / "checks.jsonl"
     done = run("conformance", "--backend", backend, "--level", "core", "--jsonl", stored)
     assert done.returncode == 0, done.stdout
-    assert f"conformance: {backend}; {len(up_to('core'))} checks each" in done.stdout
+    assert f"conformance: {backend}; {PROMISED} checks each" in done.stdout
     found = counts(done.stdout)
     # That the file loads is no check of up_to, and counted only where it does not.
-    assert sum(found.values()) == len(up_to("core"))
+    assert sum(found.values()) == PROMISED
     assert found["failed"] == found["error"] == found["untrusted"] == found["unsupported"] == 0
     assert counts(done.stdout, "conv2d")["passed"] > 100
     assert counts(done.stdout, "relu")["passed"] == 0
     told = list(rows(stored))
-    assert len(told) == len(up_to("core"))
+    assert len(told) == PROMISED
     assert {row["backend"] for row in told} == {"mine"}
     assert {row["message"] for row in told if row["status"] == "missing"} >= {"no kernel relu"}
     assert not {row["level"] for row in told} & {"extended"}
@@ -408,5 +412,5 @@ def test_only_backend_checks_are_collected() -> None:
     assert done.returncode == 0
     collected = re.findall(r"^(\S+)::test_\w+\[im2col", done.stdout, re.MULTILINE)
     # test_loads is one more than the checks.
-    assert len(collected) == len(up_to("core")) + 1
+    assert len(collected) == PROMISED + 1
     assert not any("meta" in path for path in collected)
