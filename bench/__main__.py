@@ -44,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument("new", type=Path, metavar="NEW")
     compare.set_defaults(command=_compare)
     parsed = parser.parse_args(arguments)
-    status: int = parsed.command(parsed)
+    try:
+        status: int = parsed.command(parsed)
+    except report.RunError as error:
+        parser.exit(2, f"bench: {error}\n")
     return status
 
 

@@ -26,6 +26,10 @@ MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVA
 TEMPLATES = Path(__file__).parent
 
 
+class RunError(ValueError):
+    """A folder or file that holds no run, or one that is broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What run.json holds."""
@@ -51,7 +55,7 @@ def store(run: Run, outcomes: Sequence[Outcome], directory: Path) -> None:
 
 
 def load(directory: Path) -> Run | None:
-    """The run of a folder, None if it holds none; ValueError for a file that is not a run."""
+    """The run of a folder, None if it holds none; RunError for a file that is not a run."""
     path = directory / "run.json"
     if not path.exists():
         return None
@@ -61,7 +65,7 @@ def load(directory: Path) -> Run | None:
             raise ValueError("its schema is another")
         return Run(**stored)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise RunError(
             f"{path} must be a run that `python -m bench run` stored: {error}"
         ) from error
 
@@ -80,7 +84,7 @@ def checks(directory: Path) -> pd.DataFrame:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return pd.DataFrame(rows).assign(status=lambda frame: frame["status"])
     except (ValueError, KeyError) as error:
-        raise ValueError(
+        raise RunError(
             f"{path} must be what `pytest conformance --jsonl` wrote: {error}"
         ) from error
 
@@ -102,7 +106,7 @@ def render(directory: Path) -> Iterator[Path]:
     """Write every table, plot and page of a run folder; yields what was written."""
     run, found = load(directory), checks(directory)
     if run is None and found.empty:
-        raise ValueError(f"{directory} must hold run.json or conformance.jsonl, but has neither")
+        raise RunError(f"{directory} must hold run.json or conformance.jsonl, but has neither")
     timed = performance(run) if run else pd.DataFrame(columns=[f.name for f in fields(Row)])
     judged = conformance(found) if not found.empty else pd.DataFrame()
     if run:
@@ -127,7 +131,7 @@ def comparison(old: Path, new: Path) -> str:
     for directory in (old, new):
         run = load(directory)
         if run is None:
-            raise ValueError(f"{directory} must hold run.json, but has none")
+            raise RunError(f"{directory} must hold run.json, but has none")
         frames.append(performance(run).dropna(subset="ratio").set_index(keys)["ratio"])
     table = pd.concat(frames, axis=1, keys=["old", "new"]).dropna().reset_index()
     table["new / old"] = table["new"] / table["old"]

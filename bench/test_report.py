@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bench import report
+from bench.__main__ import main
 from bench.duel import Outcome
 from bench.row import Row
 
@@ -173,3 +174,14 @@ def test_comparison_sets_the_ratios_of_two_runs_side_by_side(stored: Path, tmp_p
         in table
     )
     assert table.count("\n") == 3
+
+
+def test_the_command_line_says_what_is_wrong_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(tmp_path)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        f"bench: {tmp_path} must hold run.json or conformance.jsonl, but has neither\n"
+    )
