@@ -12,6 +12,7 @@ import pytest
 from bench import report
 from bench.__main__ import main
 from bench.duel import Outcome
+from bench.machine import ROOT
 from bench.row import Row
 
 CEILINGS = {"gflops_per_s": 100.0, "gbytes_per_s": 20.0}
@@ -185,3 +186,15 @@ def test_the_command_line_says_what_is_wrong_without_a_traceback(
     assert capsys.readouterr().err == (
         f"bench: {tmp_path} must hold run.json or conformance.jsonl, but has neither\n"
     )
+
+
+def test_the_readers_guide_explains_every_column(stored: Path) -> None:
+    list(report.render(stored))
+    guide = (ROOT / "reports" / "README.md").read_text()
+    columns = {
+        *pd.read_csv(stored / "performance.csv").columns,
+        *pd.read_csv(stored / "conformance.csv").columns,
+        *pd.read_csv(stored / "samples.csv").columns,
+        *CHECKS[0],
+    }
+    assert sorted(name for name in columns if f"`{name}`" not in guide) == []
