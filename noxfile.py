@@ -4,7 +4,9 @@ Environments are made once and reused; what they hold is said in pyproject.toml 
 and pinned in constraints.txt.
 """
 
+import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -32,7 +34,8 @@ def report(session: nox.Session) -> None:
     _install(session, "bench")
     shutil.rmtree(LATEST, ignore_errors=True)
     LATEST.mkdir(parents=True)
-    backends = [f"--backend={spec}" for spec in (*BUILT_IN, YARDSTICK)]
+    chosen = _backends(session.posargs) or BUILT_IN
+    backends = [f"--backend={spec}" for spec in (*chosen, YARDSTICK)]
     stored = f"--jsonl={LATEST / 'conformance.jsonl'}"
     # A fault must not keep the rest from being written: it is told at the end.
     is_right = _passes(session, "pytest", "conformance", *backends, stored)
@@ -41,6 +44,14 @@ def report(session: nox.Session) -> None:
         _passes(session, "bench", "report", str(LATEST))
     if not (is_right and is_timed):
         session.error(f"a backend failed: {LATEST / 'index.html'} says which, and how")
+
+
+def _backends(arguments: Sequence[str]) -> list[str]:
+    """Values of `--backend`: what is timed is judged too."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--backend", action="append", default=[])
+    found: list[str] = parser.parse_known_args(arguments)[0].backend
+    return found
 
 
 def _passes(session: nox.Session, *command: str) -> bool:
@@ -74,7 +85,7 @@ def conformance(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Time backends beside PyTorch, into reports/bench: `-- --preset NAME --select TEXT`."""
     _install(session, "bench")
-    session.run("python", "-m", "bench", "run", "--out=reports/bench", *session.posargs)
+    session.run("python", "-m", "bench", "run", *session.posargs)
 
 
 @nox.session

@@ -11,11 +11,13 @@ import pytest
 
 import impls
 from bench import machine, report
+from bench.duel import label
 from bench.plan import PLAN, Plan
 from bench.workloads.presets import PRESETS, THREADS
 
 HERE = Path(__file__).parent
 LATEST = Path("reports/latest")
+RUNS = Path("reports/bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument(
         "--select", default="", metavar="TEXT", help='part of "WORKLOAD DIRECTION", as rows say it'
     )
-    run.add_argument("--out", type=Path, default=LATEST, metavar="DIR")
+    run.add_argument("--out", type=Path, default=RUNS, metavar="DIR")
     run.set_defaults(command=_run)
     show = commands.add_parser("report", help="write tables, plots and pages of a stored run")
     show.add_argument("out", type=Path, nargs="?", default=LATEST, metavar="DIR")
@@ -59,6 +61,10 @@ def _run(parsed: argparse.Namespace) -> int:
         threads=tuple(parsed.threads or ()),
         select=parsed.select,
     )
+    names = [label(spec) for spec in plan.backends]
+    if len(set(names)) < len(names):
+        print(f"--backend must name each backend once; these are called {', '.join(names)}")
+        return 2
     count = len(list(plan.tasks()))
     if not count:
         print(f"--select {plan.select!r} must name a row of preset {plan.preset.name}")

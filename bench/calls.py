@@ -84,9 +84,14 @@ def wrong(problem: Problem, result: ndarray, accuracy: str) -> tuple[str, float]
     magnitude = answer.magnitudes[problem.direction]
     terms = op.terms(problem.workload.plan)[problem.direction]
     error = np.abs(result.astype(np.float64) - expected)
+    grade = tolerance.grade(error, magnitude, terms, dtype)
+    if problem.direction in op.exact:
+        return differences(problem.direction, result, expected.astype(dtype)), grade
     if accuracy == "transform" and op.linear:
         limit = tolerance.transform_limit(magnitude, dtype)
-    else:
-        limit = tolerance.limit(magnitude, terms, dtype)
+        return differences(problem.direction, result, expected, limit), grade
+    limit = tolerance.limit(magnitude, terms, dtype)
     message = differences(problem.direction, result, expected, limit)
-    return message, tolerance.grade(error, magnitude, terms, dtype)
+    if not message and grade > tolerance.GRADE_LIMIT:
+        message = f"grade={grade:.3g}, but should be at most {tolerance.GRADE_LIMIT:g}"
+    return message, grade

@@ -51,7 +51,11 @@ class Worker:
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.proof: dict[str, int] = self._next()["threads"]
+        started = self._next()
+        if "error" in started:
+            self.close()
+            raise WorkerError(started["error"])
+        self.proof: dict[str, int] = started["threads"]
 
     def ask(self, task: dict[str, Any]) -> list[Answer]:
         """The answers to a task; WorkerError if the worker dies or hangs over it."""
@@ -81,6 +85,7 @@ class Worker:
             raise WorkerError(f"no answer from {self.spec} for {ANSWER_S:g} s") from None
         if not line:
             status = self._process.wait()
+            self.close()
             raise WorkerError(f"the worker of {self.spec} ended with exit status {status}")
         return cast("dict[str, Any]", json.loads(line))
 
@@ -144,9 +149,9 @@ class Duels:
 def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:
     """The row of an answer, with its statistics."""
     workload = find(answer["workload"])
-    repeat = (
-        f"python -m bench run --backend {shlex.quote(spec)} --select '{workload.name} {direction}'"
-    )
+    task = shlex.quote(f"{workload.name} {direction}")
+    backend = f"--backend={shlex.quote(spec)}"
+    repeat = f"python -m bench run {backend} --threads={threads} --select={task}"
     row = Row(
         backend=label(spec),
         network=workload.network,

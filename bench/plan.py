@@ -7,6 +7,7 @@ import pytest
 
 import impls
 from bench.duel import Outcome
+from bench.workloads import find
 from bench.workloads.presets import PRESETS, Preset, Task
 
 
@@ -14,8 +15,8 @@ from bench.workloads.presets import PRESETS, Preset, Task
 class Plan:
     """A preset over backends, and the outcomes as they come.
 
-    select: only tasks whose "workload direction" contains it. proofs: per worker, the threads that
-    its pools were found to have.
+    select: only tasks whose "WORKLOAD DIRECTION" contains it, or any one by its full name.
+    proofs: per worker, the threads that its pools were found to have.
     """
 
     preset: Preset = PRESETS["smoke"]
@@ -29,9 +30,19 @@ class Plan:
         """(backend, threads, task), backend by backend: one worker lives at a time."""
         for spec in self.backends:
             for threads in self.threads or self.preset.threads:
-                for task in self.preset.tasks:
-                    if self.select in f"{task.workload} {task.direction}":
-                        yield spec, threads, task
+                for task in self._selected():
+                    yield spec, threads, task
+
+    def _selected(self) -> list[Task]:
+        """The preset's tasks that `select` is part of; or the one that it names, in no preset."""
+        name, _, direction = self.select.rpartition(" ")
+        try:
+            if direction in find(name).directions:
+                return [Task(name, direction)]
+        except ValueError:
+            pass
+        tasks = self.preset.tasks
+        return [task for task in tasks if self.select in f"{task.workload} {task.direction}"]
 
 
 PLAN = pytest.StashKey[Plan]()

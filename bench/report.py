@@ -81,17 +81,16 @@ def checks(directory: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame()
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return pd.DataFrame(rows).assign(status=lambda frame: frame["status"])
-    except (ValueError, KeyError) as error:
+        return pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines()])
+    except ValueError as error:
         raise RunError(
             f"{path} must be what `pytest conformance --jsonl` wrote: {error}"
         ) from error
 
 
 def conformance(found: pd.DataFrame) -> pd.DataFrame:
-    """Checks counted per backend, op, level and direction, with score and worst grade."""
-    keys = ["backend", "op", "level", "direction"]
+    """Checks counted per backend, accuracy, op, level and direction; score and worst grade."""
+    keys = ["backend", "accuracy", "op", "level", "direction"]
     counts = found.groupby([*keys, "status"]).size().unstack(fill_value=0)
     counts = counts.reindex(columns=[str(status) for status in Status], fill_value=0)
     table = counts.assign(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import impls
 from bench import duel
 from bench.duel import Duels
+from bench.machine import ROOT
 from bench.statistics import Verdict
 from bench.workloads.presets import PRESETS, Task
 
@@ -132,3 +134,18 @@ def test_once_runs_every_arm_without_a_time() -> None:
 def test_all_cores_means_all_pools(duels: Duels) -> None:
     duels.run("numba", Task("simplecnn:fc", "forward"), "all")
     assert set(duels.proofs["numba, all"].values()) == {len(os.sched_getaffinity(0))}
+
+
+def test_a_backend_that_cannot_be_imported_says_why(duels: Duels, tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import a_module_that_is_not_there")
+    (outcome,) = duels.run(str(path), CONV, "one")
+    assert outcome.row.verdict == Verdict.FAILED
+    assert "No module named 'a_module_that_is_not_there'" in outcome.row.reason
+
+
+def test_the_report_judges_every_built_in() -> None:
+    text = (ROOT / "noxfile.py").read_text()
+    listed = re.search(r"BUILT_IN = \((.*)\)", text)
+    assert listed is not None
+    assert sorted(re.findall(r'"(\w+)"', listed[1])) == impls.names()

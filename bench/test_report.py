@@ -55,6 +55,7 @@ def check(backend: str, status: str, level: str, message: str = "") -> dict[str,
     return {
         "backend": backend, "op": "conv2d", "direction": "forward", "level": level,
         "kind": "values", "aspect": "", "dtype": "float32", "case": "i1", "why": "defaults",
+        "accuracy": "direct",
         "status": status, "grade": 0.7 if status == "passed" else None, "message": message,
         "repeat": "pytest ...",
     }  # fmt: skip
@@ -198,3 +199,8 @@ def test_the_readers_guide_explains_every_column(stored: Path) -> None:
         *CHECKS[0],
     }
     assert sorted(name for name in columns if f"`{name}`" not in guide) == []
+
+
+def test_an_empty_conformance_file_is_no_checks(stored: Path) -> None:
+    (stored / "conformance.jsonl").write_text("")
+    assert "conformance.csv" not in {path.name for path in report.render(stored)}

@@ -30,6 +30,8 @@ SHRINK = 4
 # Up to so many times the cap an estimate is not trusted, but measured with one call: what a small
 # twin costs beside its multiply-adds would else be counted for the large layer too.
 NEAR = 3
+# No compilation takes as long.
+PATIENCE_S = 60.0
 
 Answer = dict[str, Any]
 
@@ -37,8 +39,13 @@ Answer = dict[str, Any]
 def main(spec: str, threads: int) -> None:
     """Answer tasks until standard input ends."""
     out = _private_stdout()
-    backend = impls.get(spec)
-    _write(out, {"threads": _assert_threads(threads)})
+    try:
+        backend = impls.get(spec)
+        proof = _assert_threads(threads)
+    except (Exception, SystemExit) as error:
+        _write(out, {"error": f"cannot be timed: {error!r}"})
+        return
+    _write(out, {"threads": proof})
     for line in sys.stdin:
         task = json.loads(line)
         try:
@@ -72,8 +79,10 @@ def answer(backend: Backend, task: dict[str, Any], *, all_cores: bool) -> list[A
 def _estimate(backend: Backend, workload: Workload, twin: Workload, task: dict[str, Any]) -> float:
     """Seconds of a call, from its shrunk twin's by their multiply-adds; compilation not counted."""
     call = backend_call(backend, problem(twin, task["direction"], task["dtype"]))
-    call()
-    return timing.seconds_of(call) * workload.macs / twin.macs
+    first = timing.seconds_of(call)
+    # The first call may have compiled; one that took very long would take long again.
+    again = first if first > PATIENCE_S else timing.seconds_of(call)
+    return again * workload.macs / twin.macs
 
 
 def _time(backend: Backend, workload: Workload, task: dict[str, Any], all_cores: bool) -> Answer:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from impls.backend import Backend
 from impls.spec.case import LEVELS
 
 # By spec: the backend, or what was raised when it was imported.
-Loaded = dict[str, Backend | Exception]
+Loaded = dict[str, Backend | BaseException]
 BACKENDS = pytest.StashKey[Loaded]()
 
 
@@ -46,16 +47,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     loaded: Loaded = {}
+    sys.path.append(str(config.invocation_params.dir))  # a backend may be a module there
     for spec in config.getoption("--backend") or impls.names():
         try:
             loaded[spec] = impls.get(spec)
-        except Exception as error:  # told by test_loads, as a verdict of this backend alone
+        except (Exception, SystemExit) as error:  # a verdict of this backend alone
             loaded[spec] = error
     config.stash[BACKENDS] = loaded
     # The ledger says it shorter than pytest's list of failed and skipped ids, which repeats them.
     config.option.reportchars = ""
     if not hasattr(config, "workerinput"):  # xdist's workers report to this process
         config.pluginmanager.register(Ledger(config))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out meta, the suite's own tests, unless they are named (an ini elsewhere may not)."""
+    is_named = any("meta" in Path(argument.split("::")[0]).parts for argument in config.args)
+    return True if collection_path.name == "meta" and not is_named else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -112,7 +120,7 @@ def load(spec: str, request: pytest.FixtureRequest) -> Callable[[], None]:
 
     def load() -> None:
         loaded = request.config.stash[BACKENDS][spec]
-        if isinstance(loaded, Exception):
+        if isinstance(loaded, BaseException):
             verdict = Verdict(Status.ERROR, f"backend={spec!r} cannot be loaded: {loaded!r}")
             note(request, ledger.row(spec, ledger.LOADS, verdict, repeat(spec, request)))
             end(verdict, repeat(spec, request))
@@ -129,10 +137,16 @@ def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Check], None
         assert isinstance(backend, Backend)
         verdict = judge(backend, check)
         again = repeat(spec, request)
-        note(request, ledger.row(backend.name, ledger.asked(check), verdict, again))
+        asked = {**ledger.asked(check), "accuracy": backend.accuracy}
+        note(request, ledger.row(label(request, spec), asked, verdict, again))
         end(verdict, again)
 
     return conform
+
+
+def label(request: pytest.FixtureRequest, spec: str) -> str:
+    """What tests and rows call the backend of a spec."""
+    return labels(request.config.stash[BACKENDS])[spec]
 
 
 def note(request: pytest.FixtureRequest, row: ledger.Row) -> None:
@@ -167,13 +181,24 @@ class Ledger:
     def __init__(self, config: pytest.Config) -> None:
         self.rows: list[ledger.Row] = []
         self.path: Path | None = config.getoption("--jsonl")
+        # The suite's own tests ask for no backend.
+        self.judges = config.getoption("--backend") is not None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call":
             properties: list[tuple[str, Any]] = report.user_properties
             self.rows += [value for name, value in properties if name == "conformance"]
 
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Tell of backends that were not loaded, whatever tests were selected."""
+        told = {row["backend"] for row in self.rows}
+        for spec, loaded in session.config.stash[BACKENDS].items():
+            if isinstance(loaded, BaseException) and spec not in told and self.judges:
+                verdict = Verdict(Status.ERROR, f"backend={spec!r} cannot be loaded: {loaded!r}")
+                again = f"pytest conformance --backend {shlex.quote(spec)}"
+                self.rows.append(ledger.row(spec, ledger.LOADS, verdict, again))
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.path is not None:
             ledger.write(self.rows, self.path)
 
@@ -182,3 +207,6 @@ class Ledger:
             terminalreporter.section("conformance")
             for line in ledger.summary(self.rows):
                 terminalreporter.line(line)
+            for row in self.rows:
+                if row["kind"] == ledger.LOADS["kind"]:
+                    terminalreporter.line(f"{row['status']}: {row['message']}")

@@ -65,9 +65,13 @@ def _missing(backend: Backend, check: Check) -> str:
 
 def _unsupported(backend: Backend, check: Check) -> str:
     """Why the backend declares not to compute the check's call, or ""."""
-    if not isinstance(check.case, Case) or not backend.has(check.kernel):
+    if not isinstance(check.case, Case):
         return ""
-    return backend.unsupported(check.kernel, check.op.plan_case(check.case).params)
+    params = check.op.plan_case(check.case).params
+    # The gradient of a pool with indices is also asked without them: the gate finds them then.
+    asked = (check.kernel, check.op.kernel) if check.op.returns_indices else (check.kernel,)
+    reasons = (backend.unsupported(kernel, params) for kernel in asked if backend.has(kernel))
+    return next(filter(None, reasons), "")
 
 
 def _judge_limit(backend: Backend, check: Check, reason: str) -> Verdict:

@@ -23,14 +23,16 @@ LOADS: Row = {
     "dtype": "",
     "case": "",
     "why": "",
+    "accuracy": "",
 }
 
 
 def asked(check: Check) -> Row:
     """What a check asks, as columns."""
-    found = {name: getattr(check, name) for name in LOADS if hasattr(check, name)}
+    asked = ("direction", "level", "kind", "aspect", "dtype")
+    found = {name: getattr(check, name) for name in asked}
     case = {"case": check.case.id, "why": check.case.why} if check.case else {}
-    return {**LOADS, **found, "op": check.op.name, "case": "", **case}
+    return {**LOADS, **found, "op": check.op.name, **case}
 
 
 def row(backend: str, asked: Row, verdict: Verdict, repeat: str) -> Row:

@@ -140,7 +140,9 @@ def judge_network(backend: Backend, network: Network, filling: str) -> Verdict:
             warnings.simplefilter("ignore")
             results = _results(backend, network, expected)
     except NotImplementedError as error:
-        return Verdict(Status.UNSUPPORTED, str(error))
+        if hasattr(backend.module, "unsupported"):
+            return Verdict(Status.UNSUPPORTED, str(error))
+        return Verdict(Status.ERROR, _told(backend, network, repr(error), filling))
     except KernelError as error:
         return Verdict(Status.FAILED, _told(backend, network, str(error), filling))
     except Exception as error:  # any crash of a backend is a verdict, not the end of the run

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from conformance import ledger
-from conformance.conftest import BACKENDS, end, labels, note, repeat
+from conformance.conftest import BACKENDS, end, label, labels, note, repeat
 from conformance.networks import Network, judge_network, networks_up_to, separation
 from conformance.tolerance import NETWORK_SEPARATION
 from impls.backend import Backend
@@ -15,8 +15,8 @@ from impls.spec.case import CORE
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per backend, network and data."""
     cases = [
-        pytest.param(spec, network, filling, id=f"{label}-{network.name}-{filling}")
-        for spec, label in labels(metafunc.config.stash[BACKENDS]).items()
+        pytest.param(spec, network, filling, id=f"{name}-{network.name}-{filling}")
+        for spec, name in labels(metafunc.config.stash[BACKENDS]).items()
         for network, filling in networks_up_to(metafunc.config.getoption("--level"))
     ]
     metafunc.parametrize("spec, network, filling", cases)
@@ -41,8 +41,9 @@ def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Network, str
             "aspect": filling,
             "dtype": "float64",
             "why": "the document's own, with all gradients",
+            "accuracy": backend.accuracy,
         }
-        note(request, ledger.row(backend.name, asked, verdict, again))
+        note(request, ledger.row(label(request, spec), asked, verdict, again))
         end(verdict, again)
 
     return conform

@@ -26,6 +26,9 @@ from impls.spec.op import FORWARD, OpSpec
 from impls.spec.ops import OPS
 from impls.spec.plan import Params, Plan, Shape
 
+# Direct sums round as any order of summation may; transforms (Winograd, FFT) are bounded by norm.
+ACCURACIES = ("direct", "transform")
+
 
 class KernelError(RuntimeError):
     """A kernel's answer has the wrong type, dtype, shape or memory order."""
@@ -40,7 +43,9 @@ class Backend:
     def __init__(self, name: str, module: ModuleType) -> None:
         self.name = name
         self.module = module
-        self.accuracy: str = getattr(module, "accuracy", "direct")
+        self.accuracy: str = getattr(module, "accuracy", ACCURACIES[0])
+        if self.accuracy not in ACCURACIES:
+            raise ValueError(f"accuracy={self.accuracy!r} must be one of {', '.join(ACCURACIES)}")
 
     def __repr__(self) -> str:
         return f"<backend {self.name}: {self.module.__name__}>"

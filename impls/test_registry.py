@@ -157,3 +157,11 @@ def test_what_a_package_raises_comes_through(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(Exception, match=r"^boom$"):
         impls.get(f"package_{error}.mine")
+
+
+@pytest.mark.parametrize("accuracy", ["'Direct'", "None", "1"])
+def test_an_accuracy_that_does_not_exist_is_refused(tmp_path: Path, accuracy: str) -> None:
+    path = tmp_path / "loose.py"
+    path.write_text(f"accuracy = {accuracy}\ndef relu(input): ...")
+    with pytest.raises(ValueError, match="must be one of direct, transform"):
+        impls.get(str(path))

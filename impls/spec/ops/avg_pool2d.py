@@ -125,7 +125,7 @@ CASES = (
          stride=(2, 1)),
     case("GoogLeNet's 3 x 3, stride 1, padding 1", (1, 2, 5, 6), kernel_size=3, stride=1,
          padding=1),
-    case("unbatched", (3, 7, 6), kernel_size=(2, 3), stride=2, padding=1),
+    extended("unbatched", (3, 7, 6), kernel_size=(2, 3), stride=2, padding=1),
     extended("empty batch", (0, 3, 7, 6), kernel_size=2, vacuous="there is no image"),
     extended("huge stride: one window", (2, 3, 5, 6), kernel_size=(3, 2), stride=(50, 70)),
     extended("large enough for several threads", (3, 8, 25, 27), kernel_size=(4, 2),

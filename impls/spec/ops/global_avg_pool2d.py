@@ -60,7 +60,7 @@ OP = OpSpec(
         case("one column", (2, 3, 6, 1)),
         case("1 x 1: the input itself", (3, 5, 1, 1)),
         case("1023 terms", (1, 3, 31, 33)),
-        case("unbatched", (4, 5, 6)),
+        extended("unbatched", (4, 5, 6)),
         extended("empty batch", (0, 3, 4, 5), vacuous="there is no image"),
         extended("large enough for several threads", (3, 8, 64, 70)),
         extended("transposed in memory", (2, 3, 4, 8), layout="transposed"),

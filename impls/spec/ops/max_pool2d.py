@@ -134,7 +134,7 @@ CASES = (
     case("49 output columns: one past three vectors of 16", (1, 1, 4, 51), kernel_size=(2, 3),
          stride=(2, 1)),
     case("ResNet's 3 x 3, stride 2, padding 1", (1, 2, 9, 10), kernel_size=3, stride=2, padding=1),
-    case("unbatched", (3, 7, 6), kernel_size=(2, 3), stride=2, padding=1),
+    extended("unbatched", (3, 7, 6), kernel_size=(2, 3), stride=2, padding=1),
     extended("empty batch", (0, 3, 7, 6), kernel_size=2, vacuous="there is no image"),
     extended("huge stride: one window", (2, 3, 5, 6), kernel_size=(3, 2), stride=(50, 70)),
     extended("large enough for several threads", (3, 8, 25, 27), kernel_size=(3, 2),

@@ -44,7 +44,7 @@ OP = OpSpec(
         document("on a plane", (7, 6)),
         case("one axis, past three vectors of 16", (49,)),
         case("five axes", (2, 3, 2, 3, 2)),
-        case("unbatched", (3, 5, 4)),
+        extended("unbatched", (3, 5, 4)),
         extended("empty batch", (0, 3, 4, 5), vacuous="there is no image"),
         extended("one value, no axes", (), vacuous="there is only one value"),
         extended("large enough for several threads", (3, 8, 64, 70)),
