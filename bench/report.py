@@ -18,7 +18,7 @@ from bench import plots
 from bench.duel import Outcome
 from bench.row import Row
 from bench.statistics import Verdict
-from conformance.verdict import Status
+from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
 
 SCHEMA = 1
@@ -160,9 +160,7 @@ def _page(
     run: Run | None, timed: pd.DataFrame, found: pd.DataFrame, judged: pd.DataFrame
 ) -> dict[str, Any]:
     """What the templates say, as text and tables."""
-    failures = (
-        found[found["status"].isin(["failed", "error", "untrusted"])] if len(found) else found
-    )
+    failures = found[found["status"].isin(BAD)] if len(found) else found
     return {
         "run": run,
         "answers": list(_answers(timed, judged)),
@@ -185,7 +183,7 @@ def _answers(timed: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
         said = []
         mine = judged[judged["backend"] == backend] if len(judged) else judged
         if len(mine):
-            bad = int(mine[["failed", "error", "untrusted"]].to_numpy().sum())
+            bad = int(mine[list(BAD)].to_numpy().sum())
             passed, promised = int(mine["passed"].sum()), int(mine["promised"].sum())
             fault = f", {bad} wrong" if bad else ""
             said.append(f"passes {passed} of {promised} checks{fault}")

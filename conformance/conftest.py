@@ -114,6 +114,10 @@ def labels(backends: Loaded) -> dict[str, str]:
     return {spec: name if counts[name] == 1 else spec for spec, name in names.items()}
 
 
+def _not_loaded(spec: str, error: BaseException) -> Verdict:
+    return Verdict(Status.ERROR, f"backend={spec!r} cannot be loaded: {error!r}")
+
+
 @pytest.fixture
 def load(spec: str, request: pytest.FixtureRequest) -> Callable[[], None]:
     """Fail, and note it in the ledger, if the backend could not be loaded."""
@@ -121,7 +125,7 @@ def load(spec: str, request: pytest.FixtureRequest) -> Callable[[], None]:
     def load() -> None:
         loaded = request.config.stash[BACKENDS][spec]
         if isinstance(loaded, BaseException):
-            verdict = Verdict(Status.ERROR, f"backend={spec!r} cannot be loaded: {loaded!r}")
+            verdict = _not_loaded(spec, loaded)
             note(request, ledger.row(spec, ledger.LOADS, verdict, repeat(spec, request)))
             end(verdict, repeat(spec, request))
 
@@ -195,7 +199,7 @@ class Ledger:
         told = {row["backend"] for row in self.rows}
         for spec, loaded in session.config.stash[BACKENDS].items():
             if isinstance(loaded, BaseException) and spec not in told and self.judges:
-                verdict = Verdict(Status.ERROR, f"backend={spec!r} cannot be loaded: {loaded!r}")
+                verdict = _not_loaded(spec, loaded)
                 again = f"pytest conformance --backend {shlex.quote(spec)}"
                 self.rows.append(ledger.row(spec, ledger.LOADS, verdict, again))
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED

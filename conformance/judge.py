@@ -446,12 +446,9 @@ def _limit(backend: Backend, check: Check, magnitude: ndarray) -> ndarray:
 
 
 def _grade(check: Check, expected: oracle.Answer, results: Results) -> float:
-    error = np.abs(results[_first(results)].astype(np.float64) - expected.results[check.direction])
+    actual = next(iter(results.values()))
+    error = np.abs(actual.astype(np.float64) - expected.results[check.direction])
     return tolerance.grade(error, expected.magnitudes[check.direction], _terms(check), check.dtype)
-
-
-def _first(results: Results) -> str:
-    return next(iter(results))
 
 
 def _terms(check: Check) -> int:

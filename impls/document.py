@@ -14,8 +14,14 @@ import numpy as np
 from numpy import ndarray
 
 from impls.backend import Backend
-from impls.registry import get
-from impls.spec.arrays import check_float_array, check_rank, check_same_dtype, check_shape
+from impls.registry import backend_of
+from impls.spec.arrays import (
+    check_float_array,
+    check_rank,
+    check_same_dtype,
+    check_shape,
+    is_integer_array,
+)
 from impls.spec.params import integer
 from impls.spec.plan import Shape
 from impls.spec.shapes import conv_size
@@ -50,7 +56,7 @@ def conv2d_strided(
     """
     image, kernel = _floats(image=image, kernel=kernel)
     _output_shape("image", image, kernel, stride, padding)
-    return _get(backend).conv2d(
+    return backend_of(backend).conv2d(
         _channels_first(image), _channels_first(kernel), stride=stride, padding=padding
     )[0, 0]
 
@@ -63,7 +69,7 @@ def max_pool2d(
     Differs from the document where pool_size is not stride: it has H // stride windows, clipped at
     the edge; here, as in PyTorch, they are those that fit, (H - pool_size) // stride + 1.
     """
-    return _get(backend).max_pool2d(_pool_input(x, pool_size, stride), pool_size, stride)
+    return backend_of(backend).max_pool2d(_pool_input(x, pool_size, stride), pool_size, stride)
 
 
 def avg_pool2d(
@@ -73,12 +79,12 @@ def avg_pool2d(
 
     Differs from the document as max_pool2d does.
     """
-    return _get(backend).avg_pool2d(_pool_input(x, pool_size, stride), pool_size, stride)
+    return backend_of(backend).avg_pool2d(_pool_input(x, pool_size, stride), pool_size, stride)
 
 
 def global_avg_pool(x: ndarray, *, backend: str | Backend = "numba") -> ndarray:
     """The mean of every plane, in the dtype of x. x: (N, C, H, W); returns (N, C)."""
-    return _get(backend).global_avg_pool2d(_planes(x))
+    return backend_of(backend).global_avg_pool2d(_planes(x))
 
 
 def relu(x: ndarray, *, backend: str | Backend = "numba") -> ndarray:
@@ -86,7 +92,7 @@ def relu(x: ndarray, *, backend: str | Backend = "numba") -> ndarray:
 
     Differs from the document for integers, which it leaves integers.
     """
-    return _get(backend).relu(*_floats(x=x))
+    return backend_of(backend).relu(*_floats(x=x))
 
 
 def conv2d_backward(
@@ -107,7 +113,7 @@ def conv2d_backward(
     d_out, x, kernel = _floats(d_out=d_out, x=x, kernel=kernel)
     output = _output_shape("x", x, kernel, stride, padding)
     check_shape("d_out", d_out, output, "the shape of the output")
-    d_x, d_kernel, _ = _get(backend).conv2d_backward(
+    d_x, d_kernel, _ = backend_of(backend).conv2d_backward(
         _channels_first(d_out),
         _channels_first(x),
         _channels_first(kernel),
@@ -131,7 +137,7 @@ def transposed_conv2d(
     for name, array in {"x": x, "kernel": kernel}.items():
         check_rank(name, array.shape, (2,), "a plane, (H, W)")
         _check_filled(name, array.shape)
-    return _get(backend).conv_transpose2d(
+    return backend_of(backend).conv_transpose2d(
         _channels_first(x), _channels_first(kernel), stride=integer("stride", stride, at_least=1)
     )[0, 0]
 
@@ -145,26 +151,17 @@ def image_to_patches(
     Raises ValueError, where the document asserts, unless patch_size divides H and W.
     Differs from the document for integers, which it leaves integers.
     """
-    return _get(backend).image_to_patches(*_floats(image=image), patch_size)
-
-
-def _get(backend: str | Backend) -> Backend:
-    return backend if isinstance(backend, Backend) else get(backend)
+    return backend_of(backend).image_to_patches(*_floats(image=image), patch_size)
 
 
 def _floats(**arrays: ndarray) -> list[ndarray]:
     """The arrays, integers as float64; TypeError unless the others are floats of one dtype."""
-    floats = {name: array for name, array in arrays.items() if not _is_integer(array)}
+    floats = {name: array for name, array in arrays.items() if not is_integer_array(array)}
     for name, array in floats.items():
         check_float_array(name, array)
     if floats:
         check_same_dtype(floats)
     return [np.asarray(a, None if name in floats else np.float64) for name, a in arrays.items()]
-
-
-def _is_integer(array: ndarray) -> bool:
-    is_plain = isinstance(array, ndarray) and not isinstance(array, np.ma.MaskedArray)
-    return is_plain and np.issubdtype(array.dtype, np.integer)
 
 
 def _output_shape(name: str, image: ndarray, kernel: ndarray, stride: int, padding: int) -> Shape:

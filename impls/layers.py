@@ -25,8 +25,15 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from impls.backend import Backend
-from impls.registry import get
-from impls.spec.arrays import FLOATS, check_float_array, check_rank, check_same_dtype, check_shape
+from impls.registry import backend_of
+from impls.spec.arrays import (
+    FLOATS,
+    check_float_array,
+    check_rank,
+    check_same_dtype,
+    check_shape,
+    is_integer_array,
+)
 from impls.spec.params import integer
 from impls.spec.shapes import conv_size
 
@@ -59,7 +66,7 @@ class Conv2DLayer:
         k = integer("kernel_size", kernel_size, at_least=1)
         self.stride = integer("stride", stride, at_least=1)
         self.padding = integer("padding", padding, at_least=0)
-        self.backend = _get(backend)
+        self.backend = backend_of(backend)
         scale = np.sqrt(2.0 / (c * k * k))
         self.filters = (_generator(seed).standard_normal((o, c, k, k)) * scale).astype(
             _float_dtype(dtype)
@@ -126,7 +133,7 @@ class ResidualBlock:
         seed: Seed = None,
     ) -> None:
         channels = integer("channels", channels, at_least=1)
-        self.backend = backend = _get(backend)
+        self.backend = backend = backend_of(backend)
         seed = _generator(seed)
         self.conv1, self.conv2 = (
             Conv2DLayer(channels, channels, padding=1, backend=backend, dtype=dtype, seed=seed)
@@ -179,7 +186,7 @@ class SimpleCNN:
         seed: Seed = None,
     ) -> None:
         num_classes = integer("num_classes", num_classes, at_least=1)
-        self.backend = backend = _get(backend)
+        self.backend = backend = backend_of(backend)
         seed = _generator(seed)
         self.conv1, self.conv2, self.conv3 = (
             Conv2DLayer(c, o, padding=1, backend=backend, dtype=dtype, seed=seed)
@@ -245,7 +252,7 @@ def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> tuple[float, ndar
     check_rank("logits", logits.shape, (2,), "(N, classes)")
     if min(logits.shape) < 1:
         raise ValueError(f"logits.shape={logits.shape} must have an image and a class")
-    if not _is_integer(labels):
+    if not is_integer_array(labels):
         raise TypeError(f"labels must be an array of integers, not {_described(labels)}")
     count, classes = logits.shape
     check_shape("labels", labels, (count,), "one per row of logits")
@@ -289,10 +296,6 @@ def sgd_step(
         parameter -= learning_rate * velocity
 
 
-def _get(backend: str | Backend) -> Backend:
-    return backend if isinstance(backend, Backend) else get(backend)
-
-
 def _generator(seed: Seed) -> np.random.Generator:
     if isinstance(seed, np.random.Generator) or seed is None:
         return np.random.default_rng(seed)
@@ -307,18 +310,13 @@ def _float_dtype(dtype: DTypeLike) -> np.dtype:
 
 def _alike(**arrays: ndarray) -> list[ndarray]:
     """The arrays in one dtype: integers take that of the floats beside them, or float64."""
-    floats = {name: array for name, array in arrays.items() if not _is_integer(array)}
+    floats = {name: array for name, array in arrays.items() if not is_integer_array(array)}
     for name, array in floats.items():
         check_float_array(name, array)
     if floats:
         check_same_dtype(floats)
     dtype = next((array.dtype for array in floats.values()), np.dtype(np.float64))
     return [np.asarray(array, dtype) for array in arrays.values()]
-
-
-def _is_integer(array: ndarray) -> bool:
-    is_plain = isinstance(array, ndarray) and not isinstance(array, np.ma.MaskedArray)
-    return is_plain and np.issubdtype(array.dtype, np.integer)
 
 
 def _described(value: ndarray) -> str:

@@ -41,6 +41,11 @@ def get(spec: str) -> Backend:
     return Backend(name, module)
 
 
+def backend_of(backend: str | Backend) -> Backend:
+    """The backend itself, or the one that a spec names."""
+    return backend if isinstance(backend, Backend) else get(backend)
+
+
 def _load_file(spec: str) -> ModuleType:
     path = Path(spec).resolve()
     if not path.is_file():

@@ -22,6 +22,12 @@ def check_float_array(name: str, value: Any) -> None:
         raise TypeError(f"{name}.dtype={value.dtype.str} must be float32 or float64, native order")
 
 
+def is_integer_array(value: Any) -> bool:
+    """Whether `value` is a plain array of integers, which the document's functions take."""
+    is_plain = isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
+    return is_plain and np.issubdtype(value.dtype, np.integer)
+
+
 def check_same_dtype(arrays: Mapping[str, ndarray]) -> None:
     """Raise TypeError unless all arrays have the dtype of the first."""
     (first, reference), *others = arrays.items()
