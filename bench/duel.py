@@ -27,12 +27,29 @@ ANSWER_S = 180.0
 # A sample is dirty when the thread waited for a core for more than this share of it.
 DIRTY_SHARE = 0.02
 DTYPE = "float32"
+# Verdicts of answers; that of a timed one comes from its samples.
+VERDICTS = {
+    "timed": Verdict.UNDECIDED,
+    "skipped": Verdict.SKIPPED,
+    "once": Verdict.SKIPPED,
+    "failed": Verdict.FAILED,
+    "error": Verdict.ERROR,
+    "timeout": Verdict.TIMEOUT,
+}
 
 Answer = dict[str, Any]
 
 
 class WorkerError(RuntimeError):
-    """A worker ended or hung."""
+    """A worker ended."""
+
+    status = "error"
+
+
+class SilenceError(WorkerError):
+    """A worker hung."""
+
+    status = "timeout"
 
 
 class Worker:
@@ -82,7 +99,7 @@ class Worker:
             line = self._lines.get(timeout=ANSWER_S)
         except queue.Empty:
             self.close()
-            raise WorkerError(f"no answer from {self.spec} for {ANSWER_S:g} s") from None
+            raise SilenceError(f"no answer from {self.spec} for {ANSWER_S:g} s") from None
         if not line:
             status = self._process.wait()
             self.close()
@@ -127,7 +144,7 @@ class Duels:
             answers = self._worker_for(spec, threads).ask(request)
         except WorkerError as error:
             self.close()
-            answers = [{"workload": task.workload, "status": "failed", "reason": str(error)}]
+            answers = [{"workload": task.workload, "status": error.status, "reason": str(error)}]
         return [outcome(spec, task.direction, threads, answer) for answer in answers]
 
     def close(self) -> None:
@@ -164,7 +181,7 @@ def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:
         times=workload.times,
         macs=workload.macs,
         bytes_min=bytes_min(workload.plan, direction, np.dtype(DTYPE).itemsize),
-        verdict=Verdict.SKIPPED if answer["status"] in ("skipped", "once") else Verdict.FAILED,
+        verdict=VERDICTS[answer["status"]],
         reason=answer["reason"],
         grade=answer.get("grade"),
         repeat=repeat,

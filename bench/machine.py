@@ -26,6 +26,8 @@ PRODUCT_SIZE = 1024
 # Three arrays far beyond a core's caches.
 STREAM_BYTES = 64 * 2**20
 REPEATS = 5
+# Of the memory that is free when a worker starts; the rest is for the machine and the parent.
+MEMORY_SHARE = 0.8
 
 
 def facts() -> dict[str, Any]:
@@ -67,6 +69,19 @@ def environment(threads: int) -> dict[str, str]:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_memory() -> None:
+    """From now on this process gets a MemoryError before the machine runs out of memory.
+
+    Only Linux counts all private memory against this limit; elsewhere nothing is limited.
+    """
+    if sys.platform == "linux":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = int(MEMORY_SHARE * psutil.virtual_memory().available)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def ceilings(threads: int) -> dict[str, float]:

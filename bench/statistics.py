@@ -34,6 +34,12 @@ class Verdict(StrEnum):
     INVALID = "INVALID"
     SKIPPED = "SKIPPED"
     FAILED = "FAILED"
+    ERROR = "ERROR"
+    TIMEOUT = "TIMEOUT"
+
+
+# A wrong result, a crash, a hang: these fail a run.
+BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)

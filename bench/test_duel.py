@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,13 @@ def test_a_wrong_result_is_not_timed(duels: Duels, tmp_path: Path) -> None:
     assert outcome.samples == []
 
 
+def test_an_answer_of_the_wrong_dtype_fails(duels: Duels, tmp_path: Path) -> None:
+    spec = sinning(tmp_path, "output = output.astype('float64')")
+    (outcome,) = duels.run(spec, CONV, "one")
+    assert outcome.row.verdict == Verdict.FAILED
+    assert "float64" in outcome.row.reason
+
+
 def test_a_missing_kernel_is_skipped(duels: Duels, tmp_path: Path) -> None:
     path = tmp_path / "partial.py"
     path.write_text("from impls.im2col import conv")
@@ -75,7 +83,7 @@ def test_a_missing_kernel_is_skipped(duels: Duels, tmp_path: Path) -> None:
 def test_a_crash_costs_its_row_and_not_the_next(duels: Duels, tmp_path: Path) -> None:
     spec = sinning(tmp_path, "raise ZeroDivisionError('no luck')")
     (crashed,) = duels.run(spec, CONV, "one")
-    assert crashed.row.verdict == Verdict.FAILED
+    assert crashed.row.verdict == Verdict.ERROR
     assert "ZeroDivisionError: no luck" in crashed.row.reason
     (next_one,) = duels.run(spec, Task("simplecnn:fc", "forward"), "one")
     assert next_one.row.ratio is not None
@@ -85,9 +93,21 @@ def test_a_dead_worker_costs_its_row_and_not_the_next(duels: Duels, tmp_path: Pa
     spec = sinning(tmp_path, "import os; os._exit(3)")
     (dead,) = duels.run(spec, CONV, "one")
     assert (dead.row.verdict, dead.row.reason) == (
-        Verdict.FAILED,
+        Verdict.ERROR,
         f"the worker of {spec} ended with exit status 3",
     )
+    (next_one,) = duels.run(spec, Task("simplecnn:fc", "forward"), "one")
+    assert next_one.row.ratio is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits all of a process's memory")
+def test_a_backend_that_eats_memory_costs_its_row_and_not_the_next(
+    duels: Duels, tmp_path: Path
+) -> None:
+    spec = sinning(tmp_path, "import numpy; eaten = [numpy.empty(2**27) for _ in range(10**4)]")
+    (eater,) = duels.run(spec, CONV, "one")
+    assert eater.row.verdict == Verdict.ERROR
+    assert "MemoryError" in eater.row.reason
     (next_one,) = duels.run(spec, Task("simplecnn:fc", "forward"), "one")
     assert next_one.row.ratio is not None
 
@@ -100,7 +120,10 @@ def test_a_hanging_backend_is_ended(
     duels.run(spec, Task("simplecnn:fc", "forward"), "one")
     monkeypatch.setattr(duel, "ANSWER_S", 2.0)
     (hung,) = duels.run(spec, CONV, "one")
-    assert (hung.row.verdict, hung.row.reason) == (Verdict.FAILED, f"no answer from {spec} for 2 s")
+    assert (hung.row.verdict, hung.row.reason) == (
+        Verdict.TIMEOUT,
+        f"no answer from {spec} for 2 s",
+    )
 
 
 def test_too_slow_a_call_is_skipped_with_its_estimate_and_its_twin_timed(tmp_path: Path) -> None:
@@ -140,7 +163,7 @@ def test_a_backend_that_cannot_be_imported_says_why(duels: Duels, tmp_path: Path
     path = tmp_path / "broken.py"
     path.write_text("import a_module_that_is_not_there")
     (outcome,) = duels.run(str(path), CONV, "one")
-    assert outcome.row.verdict == Verdict.FAILED
+    assert outcome.row.verdict == Verdict.ERROR
     assert "No module named 'a_module_that_is_not_there'" in outcome.row.reason
 
 

@@ -14,7 +14,7 @@ import pytest
 from bench.duel import Duels, Outcome, backend_seconds, label
 from bench.plan import PLAN
 from bench.row import Row
-from bench.statistics import Verdict
+from bench.statistics import BAD, Verdict
 from bench.workloads.presets import Task
 
 
@@ -64,7 +64,7 @@ def test_speed(
     said = "; ".join(_said(outcome.row) for outcome in outcomes)
     request.node.user_properties.append(("said", said))
     row = outcomes[-1].row
-    if row.verdict == Verdict.FAILED:
+    if row.verdict in BAD:
         why = f"{row.backend} {row.workload} {row.direction}: {row.reason}"
         pytest.fail(f"{why}\nrepeat: {row.repeat}", pytrace=False)
     _replay(benchmark, outcomes[-1])

@@ -19,9 +19,10 @@ from threadpoolctl import threadpool_info
 import impls
 from bench import timing
 from bench.calls import backend_call, problem, torch_call, wrong
+from bench.machine import limit_memory
 from bench.workloads import find
 from bench.workloads.workload import Workload, shrunk
-from impls.backend import Backend
+from impls.backend import Backend, KernelError
 from impls.spec.case import seed
 
 BACKEND, TORCH, TWIN = "backend", "torch", "twin"
@@ -39,6 +40,7 @@ Answer = dict[str, Any]
 def main(spec: str, threads: int) -> None:
     """Answer tasks until standard input ends."""
     out = _private_stdout()
+    limit_memory()
     try:
         backend = impls.get(spec)
         proof = _assert_threads(threads)
@@ -52,9 +54,11 @@ def main(spec: str, threads: int) -> None:
             answers = answer(backend, task, all_cores=threads > 1)
         except NotImplementedError as error:  # a kernel that is missing or declared unsupported
             answers = [{"workload": task["workload"], "status": "skipped", "reason": str(error)}]
+        except KernelError as error:  # an answer of the wrong type, dtype, shape or order
+            answers = [{"workload": task["workload"], "status": "failed", "reason": str(error)}]
         except Exception as error:  # a crash of a backend costs its own rows, not the run
             trace = traceback.format_exception_only(error)[-1].strip()
-            answers = [{"workload": task["workload"], "status": "failed", "reason": trace}]
+            answers = [{"workload": task["workload"], "status": "error", "reason": trace}]
         _write(out, {"answers": answers})
 
 
