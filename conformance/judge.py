@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from math import prod
 from types import EllipsisType
 from typing import Any
 
@@ -18,14 +19,19 @@ from threadpoolctl import threadpool_limits
 
 from conformance import inputs, oracle, tolerance
 from conformance.checks import Check
-from conformance.verdict import PASSED, Status, Verdict, differences, why_untrusted
+from conformance.verdict import PASSED, Evidence, Status, Verdict, differences, why_untrusted
 from impls.backend import Backend, KernelError
 from impls.spec.case import Array, Case, ErrorCase, seed
 from impls.spec.interface import KERNELS
 from impls.spec.op import FORWARD, OpSpec
+from impls.spec.plan import Shape
 
 CALLERS = 16
 FILLINGS = ("exact", "wide", "real")
+# Of what is not summed: PyTorch's answer is exact.
+SPECIALS = ("special", "minus")
+# Exact data with one NaN, in the input or in grad_output.
+DYED = "dyed"
 # Aspects of purity that ask for equal bits of work that is divided otherwise.
 SPLITTING = ("same_bits_in_any_batch", "same_bits_for_any_threads")
 
@@ -77,7 +83,7 @@ def _unsupported(backend: Backend, check: Check) -> str:
 def _judge_limit(backend: Backend, check: Check, reason: str) -> Verdict:
     """A declared limit must hold: the call raises NotImplementedError."""
     try:
-        _call(backend, check, _operands(check, "exact"), _grad_output(check, "exact"))
+        call(backend, check, *given(check, "exact"))
     except NotImplementedError:
         return Verdict(Status.UNSUPPORTED, reason)
     return _failed(backend, check, f"is declared unsupported ({reason}), but answers")
@@ -104,12 +110,13 @@ def _judge_interface(backend: Backend, check: Check) -> Verdict:
 
 def _judge_shapes(backend: Backend, check: Check) -> Verdict:
     """Type, dtype and memory order are the gate's to check; the shape is PyTorch's to say."""
-    case, operands = _case(check), _operands(check, "exact")
+    case = _case(check)
+    operands, grad_output = given(check, "exact")
     if check.direction == FORWARD:
         expected = oracle.output_shape(check.op, operands, case.params)
     else:
         expected = case.shapes[check.op.directions.index(check.direction) - 1]
-    for what, actual in _call(backend, check, operands, _grad_output(check, "exact")).items():
+    for what, actual in call(backend, check, operands, grad_output).items():
         if actual.shape != expected:
             return _failed(backend, check, f"{what}.shape={actual.shape}, but should be {expected}")
     return PASSED
@@ -120,14 +127,16 @@ def _judge_sums(backend: Backend, check: Check) -> Verdict:
     grade = None
     for filling in FILLINGS:
         expected = _answer(check, filling)
-        results = _call(backend, check, _operands(check, filling), _grad_output(check, filling))
-        if message := _wrong(backend, check, filling, expected, results):
-            return _failed(backend, check, message, filling)
+        results = call(backend, check, *given(check, filling))
+        if evidence := _wrong(backend, check, filling, expected, results):
+            return _failed(backend, check, evidence.message, filling, evidence)
         if filling == "real" and check.direction not in check.op.exact:
             grade = _grade(check, expected, results)
             if grade > tolerance.GRADE_LIMIT and _is_direct(backend, check):
                 message = f"grade={grade:.3g}, but should be at most {tolerance.GRADE_LIMIT:g}"
-                return _failed(backend, check, f"{check.direction} has {message}", filling)
+                evidence = _graded(check, expected, results)
+                told = f"{check.direction} has {message}"
+                return _failed(backend, check, told, filling, evidence)
         reason = why_untrusted("what is expected", expected.results[check.direction])
         if reason and not _case(check).vacuous:
             return Verdict(Status.UNTRUSTED, _told(backend, check, reason, filling))
@@ -136,11 +145,11 @@ def _judge_sums(backend: Backend, check: Check) -> Verdict:
 
 def _judge_specials(backend: Backend, check: Check) -> Verdict:
     """NaN, infinities, zeros of both signs and ties, where PyTorch's answer is exact."""
-    for filling in ("special", "minus"):
+    for filling in SPECIALS:
         expected = _answer(check, filling)
-        results = _call(backend, check, _operands(check, filling), _grad_output(check, filling))
-        if message := _wrong(backend, check, filling, expected, results):
-            return _failed(backend, check, message, filling)
+        results = call(backend, check, *given(check, filling))
+        if evidence := _wrong(backend, check, filling, expected, results):
+            return _failed(backend, check, evidence.message, filling, evidence)
     return PASSED
 
 
@@ -149,27 +158,17 @@ def _judge_dye(backend: Backend, check: Check) -> Verdict:
 
     The dyed element is never a structural zero, so PyTorch decides every result.
     """
-    case, op = _case(check), check.op
-    operands, grad_output = _operands(check, "exact"), _grad_output(check, "exact")
-    dyed = operands[0] if check.direction == FORWARD else grad_output
-    place = np.random.default_rng(seed(case.id)).integers(dyed.size)
-    dyed[np.unravel_index(place, dyed.shape)] = np.nan
-    expected = oracle.answer(op, operands, grad_output, case.params, check.direction)
-    # Bounds come from the undyed call: NaN has no magnitude.
-    expected = replace(expected, magnitudes=_answer(check, "exact").magnitudes)
-    results = _call(backend, check, operands, grad_output)
+    expected, results = _answer(check, DYED), call(backend, check, *given(check, DYED))
     if not _is_direct(backend, check):
-        if op.batch_axes is None or op.batch_axes(len(case.shapes[0])) != 1:
+        op = check.op
+        if op.batch_axes is None or op.batch_axes(len(_case(check).shapes[0])) != 1:
             return PASSED  # there is no other image
-        others = np.arange(len(dyed)) != np.unravel_index(place, dyed.shape)[0]
-        results = {what: actual[others] for what, actual in results.items()}
-        expected = oracle.Answer(
-            {what: array[others] for what, array in expected.results.items()},
-            {what: array[others] for what, array in expected.magnitudes.items()},
-            None,
-        )
-    if message := _wrong(backend, check, "exact", expected, results):
-        return _failed(backend, check, message, "dyed")
+        image, *_ = dyed_place(check)
+        for what, actual in results.items():
+            results[what] = actual.copy()
+            results[what][image] = expected.results[what][image]
+    if evidence := _wrong(backend, check, DYED, expected, results):
+        return _failed(backend, check, evidence.message, DYED, evidence)
     return PASSED
 
 
@@ -194,14 +193,14 @@ def _judge_purity(backend: Backend, check: Check) -> Verdict:
     """One property of a call besides its values, on exact data."""
     if check.aspect in SPLITTING and not _is_direct(backend, check):
         return PASSED  # a transform rounds, and may round otherwise when split otherwise
-    operands, grad_output = _operands(check, "exact"), _grad_output(check, "exact")
+    operands, grad_output = given(check, "exact")
 
-    def call(images: slice | EllipsisType = ...) -> Results:
+    def called(images: slice | EllipsisType = ...) -> Results:
         """The call, on some images of the batch only."""
         batch, *rest = operands
-        return _call(backend, check, [batch[images], *rest], grad_output[images])
+        return call(backend, check, [batch[images], *rest], grad_output[images])
 
-    message = _IMPURITIES[check.aspect](call, [*operands, grad_output], check)
+    message = _IMPURITIES[check.aspect](called, [*operands, grad_output], check)
     return _failed(backend, check, message) if message else PASSED
 
 
@@ -312,22 +311,40 @@ def _case(check: Check) -> Case:
     return check.case
 
 
-def _operands(check: Check, filling: str) -> list[ndarray]:
-    """Fresh operands, laid out as the case says."""
+def given(check: Check, filling: str) -> tuple[list[ndarray], ndarray]:
+    """Fresh operands and a fresh random grad_output, laid out as the case says."""
+    if filling == DYED:
+        operands, grad_output = given(check, "exact")
+        dyed = operands[0] if check.direction == FORWARD else grad_output
+        dyed[dyed_place(check)] = np.nan
+        return operands, grad_output
     case = _case(check)
     made = _contiguous(check.op, case, filling, check.dtype, check.direction)
-    return [inputs.laid_out(array, case.layout) for array in made]
+    operands = [inputs.laid_out(array, case.layout) for array in made]
+    return operands, _grad_output(check, filling)
+
+
+def dyed_place(check: Check) -> tuple[int, ...]:
+    """Where the NaN of a dye lies: in the input, or in grad_output for a gradient."""
+    shape = _case(check).shapes[0] if check.direction == FORWARD else _output_shape(check)
+    place = np.random.default_rng(seed(_case(check).id)).integers(prod(shape))
+    return tuple(int(i) for i in np.unravel_index(place, shape))
+
+
+def _output_shape(check: Check) -> Shape:
+    """Shape of the output, and of grad_output, as a caller sees it."""
+    case, op = _case(check), check.op
+    return op.unbatched(case.shapes[0], op.plan_case(case).output)
 
 
 def _grad_output(check: Check, filling: str) -> ndarray:
-    """A fresh random grad_output, laid out as the case says; special where it is not summed."""
+    """A random grad_output; special where it is not summed."""
     case, op = _case(check), check.op
-    if filling not in FILLINGS and check.direction not in op.exact:
+    if filling in SPECIALS and check.direction not in op.exact:
         filling = "exact"
-    plan = op.plan_case(case)
-    shape = op.unbatched(case.shapes[0], plan.output)
     width = _width(op, case, check.dtype, check.direction)
-    (made,) = inputs.arrays(filling, (shape,), check.dtype, f"grad_output {case.id}", width)
+    name, shapes = f"grad_output {case.id}", (_output_shape(check),)
+    (made,) = inputs.arrays(filling, shapes, check.dtype, name, width)
     return inputs.laid_out(made, case.layout)
 
 
@@ -348,13 +365,15 @@ def _width(op: OpSpec, case: Case, dtype: str, direction: str) -> int:
 @lru_cache(maxsize=4096)
 def _answer(check: Check, filling: str) -> oracle.Answer:
     """PyTorch's answer to the check's call; the same for every backend."""
-    case = _case(check)
-    operands = list(_contiguous(check.op, case, filling, check.dtype, check.direction))
-    grad_output = _grad_output(check, filling)
-    return oracle.answer(check.op, operands, grad_output, case.params, check.direction)
+    operands, grad_output = given(check, filling)
+    found = oracle.answer(check.op, operands, grad_output, _case(check).params, check.direction)
+    if filling == DYED:
+        # NaN has no magnitude.
+        return replace(found, magnitudes=_answer(check, "exact").magnitudes)
+    return found
 
 
-def _call(backend: Backend, check: Check, operands: list[ndarray], grad_output: ndarray) -> Results:
+def call(backend: Backend, check: Check, operands: list[ndarray], grad_output: ndarray) -> Results:
     """The results of the check's call, by name."""
     op, params = check.op, _case(check).params
     if check.direction == FORWARD:
@@ -397,24 +416,29 @@ def _made(value: Any) -> Any:
 # ---------------------------------------------------------------------------------- comparison
 
 
-def _wrong(
+def compared(
     backend: Backend, check: Check, filling: str, expected: oracle.Answer, results: Results
-) -> str:
-    """How the results differ from what is expected, or ""."""
+) -> Iterator[Evidence]:
+    """Each result beside what is expected."""
     is_exact = _is_exact(backend, check, filling)
     for what, actual in results.items():
         signed = check.op.signed_zero and what.startswith("output")
         if what == "indices":
-            message = differences(what, actual, _indices(expected))
-        else:
-            # Of a gradient by other indices the answer is its own, of an output alone the output.
-            name = what if what in expected.results else check.direction
-            limit = None if is_exact else _limit(backend, check, expected.magnitudes[name])
-            want = expected.results[name].astype(check.dtype if is_exact else None)
-            message = differences(what, actual, want, limit, signed_zero=signed)
-        if message:
-            return message
-    return ""
+            yield Evidence(filling, what, actual, _indices(expected))
+            continue
+        # Of a gradient by other indices the answer is its own, of an output alone the output.
+        name = what if what in expected.results else check.direction
+        limit = None if is_exact else _limit(backend, check, expected.magnitudes[name])
+        want = expected.results[name].astype(check.dtype if is_exact else None)
+        yield Evidence(filling, what, actual, want, limit, signed)
+
+
+def _wrong(
+    backend: Backend, check: Check, filling: str, expected: oracle.Answer, results: Results
+) -> Evidence | None:
+    """The first result that differs from what is expected."""
+    evidence = compared(backend, check, filling, expected, results)
+    return next((each for each in evidence if each.message), None)
 
 
 def _indices(expected: oracle.Answer) -> ndarray:
@@ -425,7 +449,7 @@ def _indices(expected: oracle.Answer) -> ndarray:
 def _is_exact(backend: Backend, check: Check, filling: str) -> bool:
     """Whether every right backend of this accuracy gives the same bits."""
     op = check.op
-    if check.direction in op.exact or filling not in FILLINGS:
+    if check.direction in op.exact or filling in SPECIALS:
         return True
     if filling == "real" or not _is_direct(backend, check):
         return False
@@ -451,6 +475,13 @@ def _grade(check: Check, expected: oracle.Answer, results: Results) -> float:
     return tolerance.grade(error, expected.magnitudes[check.direction], _terms(check), check.dtype)
 
 
+def _graded(check: Check, expected: oracle.Answer, results: Results) -> Evidence:
+    """The result beside what is expected, to be no further from it than its grade allows."""
+    what, actual = next(iter(results.items()))
+    limit = tolerance.graded_limit(expected.magnitudes[check.direction], _terms(check), check.dtype)
+    return Evidence("real", what, actual, expected.results[check.direction], limit)
+
+
 def _terms(check: Check) -> int:
     return check.op.terms(check.op.plan_case(_case(check)))[check.direction]
 
@@ -458,8 +489,14 @@ def _terms(check: Check) -> int:
 # -------------------------------------------------------------------------------------- telling
 
 
-def _failed(backend: Backend, check: Check, message: str, filling: str = "") -> Verdict:
-    return Verdict(Status.FAILED, _told(backend, check, message, filling))
+def _failed(
+    backend: Backend,
+    check: Check,
+    message: str,
+    filling: str = "",
+    evidence: Evidence | None = None,
+) -> Verdict:
+    return Verdict(Status.FAILED, _told(backend, check, message, filling), evidence=evidence)
 
 
 def _told(backend: Backend, check: Check, message: str, filling: str = "") -> str:

@@ -42,8 +42,17 @@ def transform_limit(magnitude: ndarray, dtype: str) -> ndarray:
 
 def grade(error: ndarray, magnitude: ndarray, terms: int, dtype: str) -> float:
     """The largest error in units of sqrt(n) * u * S; 0 where there is nothing to sum."""
-    scale = np.sqrt(terms + 2) * _unit_roundoff(dtype) * magnitude
+    scale = _grade_scale(magnitude, terms, dtype)
     return float(np.max(error[scale > 0] / scale[scale > 0], initial=0.0))
+
+
+def graded_limit(magnitude: ndarray, terms: int, dtype: str) -> ndarray:
+    """The largest error of each element that the grade allows."""
+    return GRADE_LIMIT * _grade_scale(magnitude, terms, dtype)
+
+
+def _grade_scale(magnitude: ndarray, terms: int, dtype: str) -> ndarray:
+    return np.sqrt(terms + 2) * _unit_roundoff(dtype) * magnitude
 
 
 def _unit_roundoff(dtype: str) -> float:

@@ -1,6 +1,6 @@
 """Status and Verdict of a check, comparison of arrays, and how a failure is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -29,41 +29,77 @@ BAD = (Status.FAILED, Status.ERROR, Status.UNTRUSTED)
 TRUSTED_SHARE = 0.02
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """A result beside what it should be.
+
+    filling: what the operands were filled with. what: the result's name. The rest is what
+    `differences` takes.
+    """
+
+    filling: str
+    what: str
+    actual: ndarray
+    expected: ndarray
+    limit: ndarray | None = None
+    signed_zero: bool = False
+
+    @property
+    def message(self) -> str:
+        """How the result differs, or ""."""
+        compared = (self.what, self.actual, self.expected, self.limit)
+        return differences(*compared, signed_zero=self.signed_zero)
+
+    @property
+    def wrong(self) -> ndarray:
+        """Which elements differ."""
+        return ~equal(self.actual, self.expected, self.limit, signed_zero=self.signed_zero)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Outcome of one check on one backend.
 
     message: why it did not pass. grade: largest error in units of sqrt(n) * u * S, of sums of real
-    values only (tolerance.py).
+    values only (tolerance.py). evidence: the wrong result, where one was compared.
     """
 
     status: Status
     message: str = ""
     grade: float | None = None
+    evidence: Evidence | None = field(default=None, compare=False)
 
 
 PASSED = Verdict(Status.PASSED)
 
 
-def differences(
-    what: str, actual: ndarray, expected: ndarray, limit: ndarray | None = None, *,
-    signed_zero: bool = False,
-) -> str:  # fmt: skip
-    """How actual differs from expected, or "".
+def equal(
+    actual: ndarray, expected: ndarray, limit: ndarray | None = None, *, signed_zero: bool = False
+) -> ndarray:
+    """Which elements of two arrays of one shape are equal.
 
     limit: the largest error of each element, expected being float64; None = no error at all. NaN
     equals NaN.
     """
-    if actual.shape != expected.shape:
-        return f"{what}.shape={actual.shape}, but should be {expected.shape}"
-    if limit is None and actual.dtype != expected.dtype:
-        return f"{what}.dtype={actual.dtype}, but should be {expected.dtype}"
     same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
     if limit is not None:
         with np.errstate(invalid="ignore"):  # inf - inf is judged by equality
             same |= np.abs(actual.astype(np.float64) - expected) <= limit
     if signed_zero:
         same &= (np.signbit(actual) == np.signbit(expected)) | np.isnan(expected)
+    return same
+
+
+def differences(
+    what: str, actual: ndarray, expected: ndarray, limit: ndarray | None = None, *,
+    signed_zero: bool = False,
+) -> str:  # fmt: skip
+    """How actual differs from expected, or ""; limit and signed_zero as `equal` takes them."""
+    if actual.shape != expected.shape:
+        return f"{what}.shape={actual.shape}, but should be {expected.shape}"
+    if limit is None and actual.dtype != expected.dtype:
+        return f"{what}.dtype={actual.dtype}, but should be {expected.dtype}"
+    same = equal(actual, expected, limit, signed_zero=signed_zero)
     if same.all():
         return ""
     first = tuple(int(i) for i in np.argwhere(~same)[0])
