@@ -166,7 +166,7 @@ def _judge_dye(backend: Backend, check: Check) -> Verdict:
         image, *_ = dyed_place(check)
         for what, actual in results.items():
             results[what] = actual.copy()
-            results[what][image] = expected.results[what][image]
+            results[what][image] = expected.results[check.direction][image]
     if evidence := _wrong(backend, check, DYED, expected, results):
         return _failed(backend, check, evidence.message, DYED, evidence)
     return PASSED
