@@ -12,6 +12,7 @@ statistics.py  median ratio, interval, verdict; the only thresholds
 row.py         the columns of a result
 machine.py     what the machine is, and its measured ceilings
 test_speed.py  the same through pytest-benchmark, the host
+stored.py      files of a run folder, read back
 report.py      pandas: stored runs -> tables, plots and pages
 peers/         PyTorch as a backend, to be judged like any other
 """

@@ -13,6 +13,7 @@ import impls
 from bench import machine, report
 from bench.duel import label
 from bench.plan import PLAN, Plan
+from bench.stored import RunError
 from bench.workloads.presets import PRESETS, THREADS
 
 HERE = Path(__file__).parent
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         status: int = parsed.command(parsed)
-    except report.RunError as error:
+    except RunError as error:
         parser.exit(2, f"bench: {error}\n")
     return status
 

@@ -14,20 +14,17 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import plots
+from bench import plots, stored
 from bench.duel import Outcome
 from bench.row import Row
 from bench.statistics import Verdict
+from bench.stored import RunError
 from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
 
 SCHEMA = 1
 MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
 TEMPLATES = Path(__file__).parent
-
-
-class RunError(ValueError):
-    """A folder or file that holds no run, or one that is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +53,7 @@ def store(run: Run, outcomes: Sequence[Outcome], directory: Path) -> None:
 
 def load(directory: Path) -> Run | None:
     """The run of a folder, None if it holds none; RunError for a file that is not a run."""
-    path = directory / "run.json"
-    if not path.exists():
-        return None
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored.pop("schema") != SCHEMA:
-            raise ValueError("its schema is another")
-        return Run(**stored)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{path} must be a run that `python -m bench run` stored: {error}"
-        ) from error
+    return stored.load(directory / "run.json", SCHEMA, Run, "python -m bench run")
 
 
 def performance(run: Run) -> pd.DataFrame:
