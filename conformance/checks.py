@@ -12,6 +12,8 @@ from impls.spec.ops import OPS
 LARGE = "large enough for several threads"
 # Asked on every case: an input is handed through where nothing is left to compute.
 MEMORY_PROPERTIES = ("inputs_unchanged", "no_aliasing")
+# Asked of gradients that are computed in one call.
+TOGETHER = "same_bits_together"
 PROPERTIES = (
     "same_bits_twice",
     "same_bits_in_any_batch",
@@ -78,11 +80,18 @@ def _asked(op: OpSpec, case: Case, dtype: str, direction: str) -> Iterator[tuple
     yield "values" if direction == FORWARD else "gradients", level, ""
     if op.signed_zero and case.level != EXTENDED:
         yield "specials", EXTENDED, ""
-    if op.linear and direction in op.directions[:2] and dtype == "float32" and level != EXTENDED:
-        yield "dye", EXTENDED, ""
+    if op.linear and dtype == "float32":
+        if case.level == DOCUMENT:
+            yield "specials", EXTENDED, ""
+        if direction != "grad_bias" and case.level != EXTENDED:
+            yield "dye", EXTENDED, ""
     if dtype == "float32" or case.why == LARGE:
         for aspect in MEMORY_PROPERTIES:
             yield "purity", EXTENDED, aspect
+    if dtype == "float32" and case.level == EXTENDED:
+        # Once per case: all its gradients are asked.
+        if direction == "grad_input" and len(op.operands) > 1:
+            yield "purity", EXTENDED, TOGETHER
     if dtype == "float32" and case.why == LARGE:
         for aspect in PROPERTIES:
             yield "purity", EXTENDED, aspect

@@ -13,6 +13,8 @@ import pytest
 # Read when NumPy is first imported. OpenBLAS's idle worker would spin for 100 ms beside the
 # backend and PyTorch: measured, their calls then take 2 to 17 times as long.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+# Three threads divide hardly any extent, so that a rest is left: every machine must be able to ask.
+os.environ.setdefault("NUMBA_NUM_THREADS", str(max(4, os.cpu_count() or 1)))
 
 import impls
 from conformance import ledger

@@ -41,21 +41,27 @@ def widest(terms: int, dtype: str, *, products: bool) -> int:
 
 
 def laid_out(array: ndarray, layout: str) -> ndarray:
-    """An array of equal values that lies in memory as `layout` says."""
+    """An array of equal values that lies in memory as `layout` says.
+
+    "broadcast" alone changes values: what is one column in memory is read as all columns.
+    """
     match layout:
         case "contiguous":
             return array.copy()
         case "transposed":
             return np.ascontiguousarray(array.T).T
         case "strided":
-            # What lies between the elements is NaN: whoever reads it shows it.
-            apart = np.full(tuple(2 * extent for extent in array.shape), np.nan, array.dtype)
+            # What lies between the elements is NaN, or no index: whoever reads it shows it.
+            gap = -1 if array.dtype.kind == "i" else np.nan
+            apart = np.full(tuple(2 * extent for extent in array.shape), gap, array.dtype)
             view = apart[(slice(None, None, 2),) * array.ndim]
             view[...] = array
             return view
         case "reversed":
             flip = (slice(None, None, -1),) * array.ndim
             return array[flip].copy()[flip]
+        case "broadcast":
+            return np.broadcast_to(array[..., :1].copy(), array.shape)
         case "readonly":
             copy = array.copy()
             copy.flags.writeable = False

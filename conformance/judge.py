@@ -1,5 +1,6 @@
 """Runs one check on one backend and returns its verdict."""
 
+import hashlib
 import inspect
 import sys
 import traceback
@@ -30,8 +31,15 @@ CALLERS = 16
 FILLINGS = ("exact", "wide", "real")
 # Of what is not summed: PyTorch's answer is exact.
 SPECIALS = ("special", "minus")
-# Exact data with one NaN, in the input or in grad_output.
-DYED = "dyed"
+# Exact data with one NaN or infinity, in the input or in grad_output.
+DYES = {"dyed": np.nan, "dyed with infinity": np.inf}
+# Exact data times the power of two that makes sums of as many factors subnormal in float32.
+SUBNORMAL = "subnormal"
+SCALES = {1: 2.0**-135, 2: 2.0**-70}
+# Thread counts that are compared with one thread, where the pools have as many.
+THREADS = (2, 3, 4)
+# The direction of a call for all gradients at once.
+ALL_GRADIENTS = "grad_*"
 # Aspects of purity that ask for equal bits of work that is divided otherwise.
 SPLITTING = ("same_bits_in_any_batch", "same_bits_for_any_threads")
 
@@ -144,8 +152,12 @@ def _judge_sums(backend: Backend, check: Check) -> Verdict:
 
 
 def _judge_specials(backend: Backend, check: Check) -> Verdict:
-    """NaN, infinities, zeros of both signs and ties, where PyTorch's answer is exact."""
-    for filling in SPECIALS:
+    """NaN, infinities, zeros of both signs and ties where PyTorch's answer is exact; of what is
+    linear, sums so small that every one is subnormal, and still exact in any order.
+    """
+    if check.op.linear and not _is_direct(backend, check):
+        return PASSED  # a transform is bounded by the largest sum, not by each
+    for filling in (SUBNORMAL,) if check.op.linear else SPECIALS:
         expected = _answer(check, filling)
         results = call(backend, check, *given(check, filling))
         if evidence := _wrong(backend, check, filling, expected, results):
@@ -154,21 +166,22 @@ def _judge_specials(backend: Backend, check: Check) -> Verdict:
 
 
 def _judge_dye(backend: Backend, check: Check) -> Verdict:
-    """One NaN colors exactly what it reaches; by a transform, its own image at most.
+    """One NaN, or infinity, colors exactly what it reaches; by a transform, its image at most.
 
-    The dyed element is never a structural zero, so PyTorch decides every result.
+    The dyed element never meets a structural zero, so PyTorch decides every result.
     """
-    expected, results = _answer(check, DYED), call(backend, check, *given(check, DYED))
-    if not _is_direct(backend, check):
-        op = check.op
-        if op.batch_axes is None or op.batch_axes(len(_case(check).shapes[0])) != 1:
-            return PASSED  # there is no other image
-        image, *_ = dyed_place(check)
-        for what, actual in results.items():
-            results[what] = actual.copy()
-            results[what][image] = expected.results[check.direction][image]
-    if evidence := _wrong(backend, check, DYED, expected, results):
-        return _failed(backend, check, evidence.message, DYED, evidence)
+    for dye in DYES:
+        expected, results = _answer(check, dye), call(backend, check, *given(check, dye))
+        if not _is_direct(backend, check):
+            op, summed = check.op, check.direction == "grad_weight"
+            if summed or op.batch_axes is None or op.batch_axes(len(_case(check).shapes[0])) != 1:
+                return PASSED  # there is no other image
+            image, *_ = dyed_place(check)
+            for what, actual in results.items():
+                results[what] = actual.copy()
+                results[what][image] = expected.results[check.direction][image]
+        if evidence := _wrong(backend, check, dye, expected, results):
+            return _failed(backend, check, evidence.message, dye, evidence)
     return PASSED
 
 
@@ -195,21 +208,30 @@ def _judge_purity(backend: Backend, check: Check) -> Verdict:
         return PASSED  # a transform rounds, and may round otherwise when split otherwise
     operands, grad_output = given(check, "exact")
 
-    def called(images: slice | EllipsisType = ...) -> Results:
-        """The call, on some images of the batch only."""
+    def called(images: slice | EllipsisType = ..., direction: str = check.direction) -> Results:
+        """The call, on some images of the batch only, or for another direction."""
         batch, *rest = operands
-        return call(backend, check, [batch[images], *rest], grad_output[images])
+        asked = replace(check, direction=direction)
+        return call(backend, asked, [batch[images], *rest], grad_output[images])
 
     message = _IMPURITIES[check.aspect](called, [*operands, grad_output], check)
     return _failed(backend, check, message) if message else PASSED
 
 
 def _changed_input(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
-    before = [array.copy() for array in given]
+    """Bit by bit, with what lies between the elements of a view."""
+    owners = [array if array.base is None else array.base for array in given]
+    before = [_digest(owner) for owner in owners]
     call()
     names = [*(operand.name for operand in check.op.operands[: len(given) - 1]), "grad_output"]
-    changed = (differences(*pair) for pair in zip(names, given, before, strict=True))
-    return next((f"the call changed its input: {text}" for text in changed if text), "")
+    for name, owner, digest in zip(names, owners, before, strict=True):
+        if _digest(owner) != digest:
+            return f"the call changed its input {name}"
+    return ""
+
+
+def _digest(array: ndarray) -> bytes:
+    return hashlib.sha256(array.tobytes()).digest()
 
 
 def _shared_memory(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
@@ -244,9 +266,22 @@ def _changed_by_neighbors(call: Callable[..., Results], given: list[ndarray], ch
 
 
 def _changed_by_threads(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
-    with _one_thread():
+    with _threads(1):
         alone = call()
+    for count in THREADS:
+        with _threads(count):
+            if message := _unlike(call(), alone, f"one thread, on {count} threads"):
+                return message
     return _unlike(call(), alone, "one thread")
+
+
+def _changed_by_company(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
+    """Each gradient alone, and all of them asked at once."""
+    for direction, array in call(direction=ALL_GRADIENTS).items():
+        alone = call(direction=direction)
+        if message := _unlike({direction: array}, alone, "the same gradient alone"):
+            return message
+    return ""
 
 
 def _changed_by_callers(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
@@ -263,6 +298,7 @@ def _changed_by_callers(call: Callable[..., Results], given: list[ndarray], chec
 _IMPURITIES = {
     "inputs_unchanged": _changed_input,
     "no_aliasing": _shared_memory,
+    "same_bits_together": _changed_by_company,
     "same_bits_twice": _changed_result,
     "same_bits_in_any_batch": _changed_by_neighbors,
     "same_bits_for_any_threads": _changed_by_threads,
@@ -289,13 +325,15 @@ def _unlike(actual: Results, expected: Results, why: str) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for every pool that can be told: BLAS, OpenMP and Numba's."""
+def _threads(count: int) -> Iterator[None]:
+    """That many threads for every pool that can be told: BLAS, OpenMP and Numba's, which has at
+    most as many as it was started with.
+    """
     numba = sys.modules.get("numba")
     threads = numba.get_num_threads() if numba else 1
-    with threadpool_limits(1):
+    with threadpool_limits(count):
         if numba:
-            numba.set_num_threads(1)
+            numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
         try:
             yield
         finally:
@@ -313,20 +351,37 @@ def _case(check: Check) -> Case:
 
 def given(check: Check, filling: str) -> tuple[list[ndarray], ndarray]:
     """Fresh operands and a fresh random grad_output, laid out as the case says."""
-    if filling == DYED:
+    if filling in DYES:
         operands, grad_output = given(check, "exact")
-        dyed = operands[0] if check.direction == FORWARD else grad_output
-        dyed[dyed_place(check)] = np.nan
+        dyed = operands[0] if _dyes_input(check) else grad_output
+        dyed[dyed_place(check)] = DYES[filling]
         return operands, grad_output
+    if filling == SUBNORMAL:
+        operands, grad_output = given(check, "exact")
+        factors = min(2, len(operands))
+        # A bias is added to products.
+        scales = (SCALES[factors],) * factors + (SCALES[factors] ** factors,)
+        scaled = [array * np.float32(s) for array, s in zip(operands, scales, strict=False)]
+        return scaled, grad_output * np.float32(scales[0])
     case = _case(check)
     made = _contiguous(check.op, case, filling, check.dtype, check.direction)
     operands = [inputs.laid_out(array, case.layout) for array in made]
     return operands, _grad_output(check, filling)
 
 
+def _dyes_input(check: Check) -> bool:
+    """Whether the dye lies in the input; else it lies in grad_output.
+
+    It lies where windows are looked at: a weight's gradient has them in the input, in grad_output
+    that of a transposed convolution.
+    """
+    transposes = check.op.kernel == "conv_transpose"
+    return check.direction == FORWARD or (check.direction == "grad_weight" and not transposes)
+
+
 def dyed_place(check: Check) -> tuple[int, ...]:
-    """Where the NaN of a dye lies: in the input, or in grad_output for a gradient."""
-    shape = _case(check).shapes[0] if check.direction == FORWARD else _output_shape(check)
+    """Where the dye lies, in the input or in grad_output."""
+    shape = _case(check).shapes[0] if _dyes_input(check) else _output_shape(check)
     place = np.random.default_rng(seed(_case(check).id)).integers(prod(shape))
     return tuple(int(i) for i in np.unravel_index(place, shape))
 
@@ -353,7 +408,8 @@ def _contiguous(
     op: OpSpec, case: Case, filling: str, dtype: str, direction: str
 ) -> tuple[ndarray, ...]:
     width = _width(op, case, dtype, direction)
-    return tuple(inputs.arrays(filling, case.shapes, dtype, case.id, width))
+    made = inputs.arrays(filling, case.shapes, dtype, case.id, width)
+    return tuple(inputs.laid_out(array, case.layout).copy(order="C") for array in made)
 
 
 def _width(op: OpSpec, case: Case, dtype: str, direction: str) -> int:
@@ -367,7 +423,7 @@ def _answer(check: Check, filling: str) -> oracle.Answer:
     """PyTorch's answer to the check's call; the same for every backend."""
     operands, grad_output = given(check, filling)
     found = oracle.answer(check.op, operands, grad_output, _case(check).params, check.direction)
-    if filling == DYED:
+    if filling in DYES:
         # NaN has no magnitude.
         return replace(found, magnitudes=_answer(check, "exact").magnitudes)
     return found
@@ -390,20 +446,27 @@ def call(backend: Backend, check: Check, operands: list[ndarray], grad_output: n
     given = [x for x, operand in zip(operands, op.operands, strict=False) if not operand.optional]
     if op.returns_indices:
         # As PyTorch's own gradient kernel: scattered to the caller's indices, whatever the input.
-        indices = oracle.smallest_places(op, given, params)
-        return {
+        places = oracle.smallest_places(op, given, params)
+        layout = _case(check).layout
+        # A column of indices repeated would be other indices.
+        indices = inputs.laid_out(places, "transposed" if layout == "broadcast" else layout)
+        results = {
             check.direction: method(grad_output, *given, **params),
             f"{check.direction} of other indices": method(
                 grad_output, *given, **params, indices=indices
             ),
         }
+        if (indices != places).any():
+            raise KernelError(f"{check.kernel} changed the indices that it was given")
+        return results
     if len(op.operands) == 1:
         return {check.direction: method(grad_output, *given, **params)}
-    mask = tuple(f"grad_{operand.name}" == check.direction for operand in op.operands)
+    names = op.directions[1:]
+    mask = tuple(check.direction in (name, ALL_GRADIENTS) for name in names)
     gradients = method(grad_output, *given, **params, output_mask=mask)
     if [gradient is not None for gradient in gradients] != list(mask):
         raise KernelError(f"output_mask={mask} must say which gradients are None")
-    return {check.direction: gradients[mask.index(True)]}
+    return {name: x for name, x in zip(names, gradients, strict=True) if x is not None}
 
 
 def _made(value: Any) -> Any:

@@ -160,7 +160,7 @@ def test_every_parameter_is_set_in_some_case(op: OpSpec) -> None:
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 def test_every_level_and_layout_has_a_case(op: OpSpec) -> None:
     assert {case.level for case in op.cases} == set(LEVELS)
-    layouts = {"contiguous", "transposed", "strided", "reversed", "readonly"}
+    layouts = {"contiguous", "transposed", "strided", "reversed", "broadcast", "readonly"}
     assert {case.layout for case in op.cases} == layouts
     assert any(0 in case.shapes[0] for case in op.cases) or op.batch_axes is None
 

@@ -134,6 +134,8 @@ CASES = (
     extended("every other element", (2, 3, 6, 8), kernel_size=(2, 4), layout="strided"),
     extended("negative strides", (2, 3, 6, 8), kernel_size=(2, 4), layout="reversed"),
     extended("read-only", (2, 3, 6, 8), kernel_size=(2, 4), layout="readonly"),
+    extended("broadcast: one column in memory", (2, 3, 6, 8), kernel_size=(2, 4),
+             layout="broadcast"),
 )  # fmt: skip
 
 CALL = {"input": Array((2, 3, 6, 8)), "kernel_size": (2, 3)}

@@ -191,6 +191,8 @@ CASES = (
              layout="strided"),
     extended("negative strides", (2, 3, 7, 6), (4, 3, 3, 2), (4,), padding=1, layout="reversed"),
     extended("read-only", (2, 3, 7, 6), (4, 3, 3, 2), (4,), dilation=2, layout="readonly"),
+    extended("broadcast: one column in memory", (2, 3, 7, 6), (4, 3, 3, 2), (4,), padding=(1, 0),
+             layout="broadcast"),
 )  # fmt: skip
 
 X, W = Array((2, 4, 6, 5)), Array((6, 2, 3, 2))

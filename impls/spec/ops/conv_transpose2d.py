@@ -153,6 +153,8 @@ CASES = (
              layout="strided"),
     extended("negative strides", (2, 3, 4, 5), (3, 4, 3, 2), (4,), padding=1, layout="reversed"),
     extended("read-only", (2, 3, 4, 5), (3, 4, 3, 2), (4,), dilation=2, layout="readonly"),
+    extended("broadcast: one column in memory", (2, 3, 4, 5), (3, 4, 3, 2), (4,), padding=(1, 0),
+             layout="broadcast"),
 )  # fmt: skip
 
 CALL = {"input": Array((2, 4, 5, 6)), "weight": Array((4, 3, 3, 2)), "groups": 2}

@@ -62,11 +62,13 @@ OP = OpSpec(
         case("1023 terms", (1, 3, 31, 33)),
         extended("unbatched", (4, 5, 6)),
         extended("empty batch", (0, 3, 4, 5), vacuous="there is no image"),
+        extended("no channels", (2, 0, 4, 5), vacuous="there is no plane"),
         extended("large enough for several threads", (3, 8, 64, 70)),
         extended("transposed in memory", (2, 3, 4, 8), layout="transposed"),
         extended("every other element", (2, 3, 4, 8), layout="strided"),
         extended("negative strides", (2, 3, 4, 8), layout="reversed"),
         extended("read-only", (2, 3, 4, 8), layout="readonly"),
+        extended("broadcast: one column in memory", (2, 3, 4, 8), layout="broadcast"),
     ),
     errors=(
         refuse("input of rank 2", "input.shape=(4, 5)",

@@ -61,6 +61,8 @@ OP = OpSpec(
         extended("every other element", (8, 12, 3), patch_size=4, layout="strided"),
         extended("negative strides", (8, 12, 3), patch_size=4, layout="reversed"),
         extended("read-only", (8, 12, 3), patch_size=4, layout="readonly"),
+        extended("broadcast: one channel in memory", (8, 12, 3), patch_size=4,
+                 layout="broadcast"),
     ),
     errors=(
         refuse("image of rank 2", "image.shape=(8, 12)", image=Array((8, 12)), patch_size=4),

@@ -74,11 +74,13 @@ OP = OpSpec(
         extended("no input feature: bias alone", (3, 0), (4, 0), (4,),
                  vacuous="the bias repeats, the weight is empty"),
         extended("no output feature", (3, 4), (0, 4), (0,), vacuous="there is no output"),
+        extended("no row of a leading axis", (2, 0, 4), (3, 4), (3,), vacuous="there is no row"),
         extended("large enough for several threads", (33, 100), (64, 100), (64,)),
         extended("transposed in memory", (3, 7), (5, 7), (5,), layout="transposed"),
         extended("every other element", (3, 7), (5, 7), (5,), layout="strided"),
         extended("negative strides", (3, 7), (5, 7), (5,), layout="reversed"),
         extended("read-only", (3, 7), (5, 7), (5,), layout="readonly"),
+        extended("broadcast: one column in memory", (3, 7), (5, 7), (5,), layout="broadcast"),
     ),
     errors=(
         refuse("features differ", "input.shape=(3, 7)", input=Array((3, 7)),

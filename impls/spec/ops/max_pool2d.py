@@ -143,6 +143,8 @@ CASES = (
     extended("every other element", (2, 3, 6, 8), kernel_size=(2, 3), layout="strided"),
     extended("negative strides", (2, 3, 6, 8), kernel_size=(2, 3), layout="reversed"),
     extended("read-only", (2, 3, 6, 8), kernel_size=(2, 3), layout="readonly"),
+    extended("broadcast: one column in memory", (2, 3, 6, 8), kernel_size=(2, 3),
+             layout="broadcast"),
 )  # fmt: skip
 
 CALL = {"input": Array((2, 3, 6, 8)), "kernel_size": (2, 3)}
