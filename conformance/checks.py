@@ -88,10 +88,9 @@ def _asked(op: OpSpec, case: Case, dtype: str, direction: str) -> Iterator[tuple
     if dtype == "float32" or case.why == LARGE:
         for aspect in MEMORY_PROPERTIES:
             yield "purity", EXTENDED, aspect
-    if dtype == "float32" and case.level == EXTENDED:
-        # Once per case: all its gradients are asked.
-        if direction == "grad_input" and len(op.operands) > 1:
-            yield "purity", EXTENDED, TOGETHER
+    is_first_of_many = direction == "grad_input" and len(op.operands) > 1
+    if dtype == "float32" and case.level == EXTENDED and is_first_of_many:
+        yield "purity", EXTENDED, TOGETHER
     if dtype == "float32" and case.why == LARGE:
         for aspect in PROPERTIES:
             yield "purity", EXTENDED, aspect

@@ -499,4 +499,20 @@ OTHERS = (
           zeroed(slice(-1, None))),
 )  # fmt: skip
 
-FAULTS = (*CONVOLUTION, *POOLS, *OTHERS)
+# What the extended level alone asks.
+RARE = (
+    *(Fault(kernel, "flushes subnormal numbers", answers(sins.flushed), "-ffast-math")
+      for kernel in ("conv", "conv_grad_input", "conv_grad_weight", "conv_transpose", "linear",
+                     "avg_pool", "avg_pool_grad_input", "global_avg_pool")),
+    *(Fault(kernel, "takes infinity for the largest finite number", first_given(sins.finite))
+      for kernel in ("conv", "conv_grad_input", "conv_transpose", "linear", "avg_pool")),
+    Fault("conv_grad_weight", "spreads NaN over the channels", lambda right, dy, x, w, **p:
+          right(dy, x, w, **p) + x.dtype.type(0) * x.sum(), "oneDNN #5717"),
+    Fault("linear_grad_weight", "spreads NaN over the features", lambda right, dy, x, w:
+          right(dy, x, w) + x.dtype.type(0) * x.sum()),
+    Fault("linear", "clears the signs of its input's zeros", sins.clears_signs, crashes=True),
+    Fault("max_pool_grad_input", "moves its indices into the batch", sins.moves_indices,
+          crashes=True),
+)  # fmt: skip
+
+FAULTS = (*CONVOLUTION, *POOLS, *OTHERS, *RARE)

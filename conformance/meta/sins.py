@@ -632,3 +632,27 @@ def terms_at_most(most: int) -> Sin:
         return right(np.where(kept[:, None, None], x, 0).astype(x.dtype), w, bias, **params)
 
     return commit
+
+
+def flushed(array: ndarray) -> ndarray:
+    """With zeros for subnormal numbers."""
+    return np.where(np.abs(array) < np.finfo(array.dtype).tiny, array * 0, array)
+
+
+def finite(array: ndarray) -> ndarray:
+    """With the largest numbers for infinities."""
+    largest = np.finfo(array.dtype).max
+    return array.clip(-largest, largest)
+
+
+def clears_signs(right: Kernel, first: ndarray, *others: Any, **params: Any) -> Any:
+    """The first array's zeros are left positive: equal, but not the same bits."""
+    first += 0
+    return right(first, *others, **params)
+
+
+def moves_indices(right: Kernel, dy: ndarray, x: ndarray, k: ndarray, **params: Any) -> Any:
+    """The right gradient; the caller's indices are left pointing into the whole batch."""
+    answer = right(dy, x, k.copy(), **params)
+    k += (np.arange(dy[..., 0, 0].size) * x[0, 0].size).reshape(*dy.shape[:2], 1, 1)
+    return answer

@@ -117,6 +117,12 @@ KILLERS = {
     "max_pool returns int32 indices": ("shapes", ""),
     "max_pool returns no indices": ("shapes", ""),
     "conv_transpose ignores output_padding": ("shapes", ""),
+    "conv flushes subnormal numbers": ("specials", ""),
+    "avg_pool flushes subnormal numbers": ("specials", ""),
+    "conv takes infinity for the largest finite number": ("dye", ""),
+    "conv_grad_weight spreads NaN over the channels": ("dye", ""),
+    "linear clears the signs of its input's zeros": ("purity", "inputs_unchanged"),
+    "max_pool_grad_input moves its indices into the batch": ("gradients", ""),
 }
 
 
