@@ -32,8 +32,9 @@ def _install(session: nox.Session, group: str) -> None:
 def report(session: nox.Session) -> None:
     """Validate every backend, time it and write reports/latest; arguments go to `bench run`."""
     _install(session, "bench")
-    shutil.rmtree(LATEST, ignore_errors=True)
-    LATEST.mkdir(parents=True)
+    if not (LATEST / "journal.jsonl").exists():  # of an interrupted run, which goes on
+        shutil.rmtree(LATEST, ignore_errors=True)
+    LATEST.mkdir(parents=True, exist_ok=True)
     chosen = _backends(session.posargs) or BUILT_IN
     backends = [f"--backend={spec}" for spec in (*chosen, YARDSTICK)]
     stored = f"--jsonl={LATEST / 'conformance.jsonl'}"

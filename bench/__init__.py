@@ -13,6 +13,11 @@ row.py         the columns of a result
 machine.py     what the machine is, and its measured ceilings
 test_speed.py  the same through pytest-benchmark, the host
 stored.py      files of a run folder, read back
+runs.py        run folders: a journal while it lasts, run.json and samples.csv after
+plan.py        what a run times, what is done, and how far it is
+sitting.py     one sitting of a run, through pytest-benchmark; what is done is kept
+sources.py     what was timed, as a digest
+load.py        how busy the machine is beside us
 report.py      pandas: stored runs -> tables, plots and pages
 peers/         PyTorch as a backend, to be judged like any other
 """

@@ -4,25 +4,21 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-import pytest
-
 import impls
-from bench import machine, report
+from bench import report, sitting
 from bench.duel import label
-from bench.plan import PLAN, Plan
+from bench.plan import Plan
 from bench.stored import RunError
 from bench.workloads.presets import PRESETS, THREADS
 
-HERE = Path(__file__).parent
 LATEST = Path("reports/latest")
 RUNS = Path("reports/bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 1 if a backend failed."""
+    """Exit status: 0, 1 if a backend failed, 2 for a wrong call, 130 if it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="time backends beside PyTorch, store it and show it")
@@ -37,7 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument(
         "--select", default="", metavar="TEXT", help='part of "WORKLOAD DIRECTION", as rows say it'
     )
-    run.add_argument("--out", type=Path, default=RUNS, metavar="DIR")
+    run.add_argument(
+        "--out",
+        type=Path,
+        default=RUNS,
+        metavar="DIR",
+        help="where the run is kept; rows it has are not measured again (default: %(default)s)",
+    )
+    run.add_argument("--fresh", action="store_true", help="measure again what --out has")
     run.set_defaults(command=_run)
     show = commands.add_parser("report", help="write tables, plots and pages of a stored run")
     show.add_argument("out", type=Path, nargs="?", default=LATEST, metavar="DIR")
@@ -46,11 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument("old", type=Path, metavar="OLD")
     compare.add_argument("new", type=Path, metavar="NEW")
     compare.set_defaults(command=_compare)
-    parsed = parser.parse_args(arguments)
+    parsed, others = parser.parse_known_args(arguments)
+    # pytest-benchmark is the host: its own options are its own affair.
+    parsed.benchmark = [option for option in others if option.startswith("--benchmark-")]
+    if foreign := [option for option in others if option not in parsed.benchmark]:
+        parser.error(f"unrecognized arguments: {' '.join(foreign)}")
     try:
         status: int = parsed.command(parsed)
     except RunError as error:
         parser.exit(2, f"bench: {error}\n")
+    except KeyboardInterrupt:
+        return sitting.INTERRUPTED
+    except OSError as error:
+        parser.exit(2, f"bench: {error.filename or 'a file'} cannot be written: {error.strerror}\n")
     return status
 
 
@@ -70,20 +81,13 @@ def _run(parsed: argparse.Namespace) -> int:
     if not count:
         print(f"--select {plan.select!r} must name a row of preset {plan.preset.name}")
         return 2
-    parsed.out.mkdir(parents=True, exist_ok=True)
     print(f"bench: {count} tasks, preset {plan.preset.name}: {plan.preset.why}", flush=True)
-    facts = {**machine.facts(), "ceilings_before": machine.ceilings(1)}
-    status = pytest.main(_pytest_arguments(parsed.out), plugins=[_Planned(plan)])
-    facts["ceilings_after"] = machine.ceilings(1)
-    stored = report.Run(
-        preset=plan.preset.name,
-        machine=facts,
-        threads=plan.proofs,
-        rows=[asdict(outcome.row) for outcome in plan.outcomes],
-    )
-    report.store(stored, plan.outcomes, parsed.out)
-    _report(parsed)
-    return int(status)
+    if "--benchmark-disable" in parsed.benchmark:
+        return sitting.once(plan, parsed.benchmark)
+    status = sitting.sit(plan, parsed.out, parsed.benchmark, fresh=parsed.fresh)
+    if status in (0, 1):
+        _report(parsed)
+    return status
 
 
 def _report(parsed: argparse.Namespace) -> int:
@@ -95,30 +99,6 @@ def _report(parsed: argparse.Namespace) -> int:
 def _compare(parsed: argparse.Namespace) -> int:
     print(report.comparison(parsed.old, parsed.new))
     return 0
-
-
-class _Planned:
-    """The plugin that hands a plan to bench/conftest.py."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_configure(self, config: pytest.Config) -> None:
-        config.stash[PLAN] = self.plan
-
-
-def _pytest_arguments(out: Path) -> list[str]:
-    return [
-        str(HERE / "test_speed.py"),
-        "--verbose",
-        "-p",
-        "no:xdist",
-        "--benchmark-columns=median,iqr,min,rounds",
-        "--benchmark-group-by=group",
-        "--benchmark-sort=mean",
-        f"--benchmark-json={out / 'benchmark.json'}",
-    ]
 
 
 def _absolute(spec: str) -> str:

@@ -1,30 +1,44 @@
-"""Plan: what one run times, and what it has found so far."""
+"""Plan: what one run times, what is done already, and how far it is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import exp, log
+from time import monotonic
 
 import pytest
 
 import impls
-from bench.duel import Outcome
+from bench.duel import Duels, Outcome, label
+from bench.runs import Key
+from bench.statistics import RATED
 from bench.workloads import find
 from bench.workloads.presets import PRESETS, Preset, Task
+
+Keep = Callable[[list[Outcome], dict[str, dict[str, int]]], None]
+
+
+def _keep_nothing(outcomes: list[Outcome], threads: dict[str, dict[str, int]]) -> None:
+    pass
 
 
 @dataclass(slots=True)
 class Plan:
-    """A preset over backends, and the outcomes as they come.
+    """A preset over backends, task by task.
 
     select: only tasks whose "WORKLOAD DIRECTION" contains it, or any one by its full name.
-    proofs: per worker, the threads that its pools were found to have.
+    done: outcomes of earlier sittings, by their tasks' keys; they are not measured again.
+    keep: is given each task's outcomes as soon as they are measured, and the proofs of threads.
     """
 
     preset: Preset = PRESETS["smoke"]
     backends: list[str] = field(default_factory=impls.names)
     threads: tuple[str, ...] = ()
     select: str = ""
-    outcomes: list[Outcome] = field(default_factory=list)
-    proofs: dict[str, dict[str, int]] = field(default_factory=dict)
+    done: dict[Key, list[Outcome]] = field(default_factory=dict)
+    keep: Keep = _keep_nothing
+    _measured: int = 0
+    _spent_s: float = 0.0
+    _logs: dict[str, list[float]] = field(default_factory=dict)
 
     def tasks(self) -> Iterator[tuple[str, str, Task]]:
         """(backend, threads, task), backend by backend: one worker lives at a time."""
@@ -32,6 +46,33 @@ class Plan:
             for threads in self.threads or self.preset.threads:
                 for task in self._selected():
                     yield spec, threads, task
+
+    def left(self) -> int:
+        """How many tasks are still to be measured."""
+        every = sum(task_key(*asked) not in self.done for asked in self.tasks())
+        return every - self._measured
+
+    def run(self, duels: Duels, spec: str, task: Task, threads: str) -> list[Outcome]:
+        """A task's outcomes: those of an earlier sitting, or measured now and kept."""
+        outcomes = self.done.get(task_key(spec, threads, task), [])
+        if not outcomes:
+            start = monotonic()
+            outcomes = duels.run(spec, task, threads)
+            self._spent_s += monotonic() - start
+            self._measured += 1
+            self.keep(outcomes, duels.proofs)
+        for row in (outcome.row for outcome in outcomes):
+            if row.ratio is not None and row.verdict in RATED:
+                self._logs.setdefault(row.backend, []).append(log(row.ratio))
+        return outcomes
+
+    def progress(self, spec: str) -> str:
+        """The backend's mean ratio so far, and the time that is left."""
+        logs, left = self._logs.get(label(spec)), self.left()
+        said = [f"{label(spec)} so far {exp(sum(logs) / len(logs)):.2g}x"] if logs else []
+        if left and self._measured:
+            said.append(f"{_duration(left * self._spent_s / self._measured)} left")
+        return ", ".join(said)
 
     def _selected(self) -> list[Task]:
         """The preset's tasks that `select` is part of; or the one that it names, in no preset."""
@@ -43,6 +84,18 @@ class Plan:
             pass
         tasks = self.preset.tasks
         return [task for task in tasks if self.select in f"{task.workload} {task.direction}"]
+
+
+def task_key(spec: str, threads: str, task: Task) -> Key:
+    """What tells the row of a task from all others."""
+    return label(spec), task.workload, task.direction, threads
+
+
+def _duration(seconds: float) -> str:
+    """About how long: "50 s", "4 min", "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 PLAN = pytest.StashKey[Plan]()

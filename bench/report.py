@@ -5,8 +5,8 @@ conformance suite ran, conformance.jsonl. `render` makes everything else from th
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +14,16 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import plots, stored
-from bench.duel import Outcome
+from bench import plots
 from bench.row import Row
+from bench.runs import Run, load, replace
 from bench.statistics import Verdict
 from bench.stored import RunError
 from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
 
-SCHEMA = 1
 MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
 TEMPLATES = Path(__file__).parent
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What run.json holds."""
-
-    preset: str
-    machine: dict[str, Any]
-    threads: dict[str, dict[str, int]]
-    rows: list[dict[str, Any]]
-
-
-def store(run: Run, outcomes: Sequence[Outcome], directory: Path) -> None:
-    """Write run.json and samples.csv."""
-    directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"schema": SCHEMA, **asdict(run)}, indent=1)
-    (directory / "run.json").write_text(text + "\n", encoding="utf-8")
-    samples = [
-        {**{name: getattr(o.row, name) for name in ("backend", "workload", "direction", "threads")},
-         **sample}
-        for o in outcomes
-        for sample in o.samples
-    ]  # fmt: skip
-    pd.DataFrame(samples).to_csv(directory / "samples.csv", index=False)
-
-
-def load(directory: Path) -> Run | None:
-    """The run of a folder, None if it holds none; RunError for a file that is not a run."""
-    return stored.load(directory / "run.json", SCHEMA, Run, "python -m bench run")
 
 
 def performance(run: Run) -> pd.DataFrame:
@@ -105,7 +75,7 @@ def render(directory: Path) -> Iterator[Path]:
     for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
         path = directory / name
         text = _environment().get_template(template).render(**page, plots=svgs)
-        path.write_text(text, encoding="utf-8")
+        _written(text, path)
         yield path
 
 
@@ -125,8 +95,12 @@ def comparison(old: Path, new: Path) -> str:
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
-    table.to_csv(path, index=False)
+    replace(path, lambda beside: table.to_csv(beside, index=False))
     return path
+
+
+def _written(text: str, path: Path) -> None:
+    replace(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def _draw(
@@ -246,8 +220,9 @@ def _layers(timed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _drift(run: Run) -> dict[str, float]:
-    """How far the ceilings moved during the run, as a share."""
-    before, after = run.machine["ceilings_before"], run.machine["ceilings_after"]
+    """How far the ceilings moved during the run, as a share; 0 while it is not finished."""
+    before = run.machine["ceilings_before"]
+    after = run.machine.get("ceilings_after", before)
     return {name: after[name] / before[name] - 1 for name in before}
 
 

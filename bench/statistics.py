@@ -40,6 +40,8 @@ class Verdict(StrEnum):
 
 # A wrong result, a crash, a hang: these fail a run.
 BAD = (Verdict.FAILED, Verdict.ERROR, Verdict.TIMEOUT)
+# A time that may be believed.
+RATED = (Verdict.FASTER, Verdict.SLOWER, Verdict.SAME, Verdict.UNDECIDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from bench.__main__ import main
 from bench.duel import Outcome
 from bench.machine import ROOT
 from bench.row import Row
+from bench.runs import Run, frame, store
 
 CEILINGS = {"gflops_per_s": 100.0, "gbytes_per_s": 20.0}
 MACHINE = {
@@ -70,9 +71,9 @@ CHECKS = [
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    run = report.Run("quick", MACHINE, {"numba, one": {"torch": 1}}, [asdict(r) for r in ROWS])
+    run = Run("quick", MACHINE, {"numba, one": {"torch": 1}}, [asdict(r) for r in ROWS])
     sample = {"round": 0, "position": 1, "arm": "torch", "calls": 2, "wall_ns": 9, "delay_ns": 0}
-    report.store(run, [Outcome(ROWS[0], [sample])], tmp_path)
+    store(run, frame([Outcome(ROWS[0], [sample])]), tmp_path)
     lines = "".join(json.dumps(line) + "\n" for line in CHECKS)
     (tmp_path / "conformance.jsonl").write_text(lines)
     return tmp_path
@@ -169,7 +170,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_comparison_sets_the_ratios_of_two_runs_side_by_side(stored: Path, tmp_path: Path) -> None:
     newer = [row("numba", "forward", "FASTER", 3.0), *ROWS[1:]]
     other = tmp_path / "other"
-    report.store(report.Run("quick", MACHINE, {}, [asdict(r) for r in newer]), [], other)
+    store(Run("quick", MACHINE, {}, [asdict(r) for r in newer]), frame([]), other)
     table = report.comparison(stored, other)
     assert (
         "| numba     | resnet50:conv1 | forward     | one       |   2   |   3   |         1.5 |"

@@ -45,7 +45,6 @@ def duels(request: pytest.FixtureRequest) -> Iterator[Duels]:
     duels = Duels(plan.preset, once=request.config.getoption("benchmark_disable"))
     yield duels
     duels.close()
-    plan.proofs.update(duels.proofs)
 
 
 # pytest-benchmark warns of a test that times nothing: what is skipped or failed does not.
@@ -59,10 +58,11 @@ def test_speed(
     benchmark: Any,
     request: pytest.FixtureRequest,
 ) -> None:
-    outcomes = duels.run(spec, task, threads)
-    request.config.stash[PLAN].outcomes += outcomes
+    plan = request.config.stash[PLAN]
+    outcomes = plan.run(duels, spec, task, threads)
     said = "; ".join(_said(outcome.row) for outcome in outcomes)
-    request.node.user_properties.append(("said", said))
+    progress = plan.progress(spec)
+    request.node.user_properties.append(("said", f"{said} ({progress})" if progress else said))
     row = outcomes[-1].row
     if row.verdict in BAD:
         why = f"{row.backend} {row.workload} {row.direction}: {row.reason}"
