@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import psutil
 import torch
 
 from bench.timing import seconds_of
+from conformance.versions import version
 from impls.spec.cost import flops
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ def facts() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES},
         "revision": _revision(),
         "load_average": psutil.getloadavg()[0],
     }
@@ -116,13 +116,6 @@ def _probe() -> dict[str, float]:
 
 def _best(call: Callable[[], object]) -> float:
     return min(seconds_of(call) for _ in range(REPEATS))
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _revision() -> str:

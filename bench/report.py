@@ -4,7 +4,6 @@ A run folder holds run.json (machine, threads, rows), samples.csv (every sample)
 conformance suite ran, conformance.jsonl. `render` makes everything else from these.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from bench.row import Row
 from bench.runs import Run, load, replace
 from bench.statistics import Verdict
 from bench.stored import RunError
+from conformance import jsonl
 from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
 
@@ -37,11 +37,9 @@ def checks(directory: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame()
     try:
-        return pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines()])
-    except ValueError as error:
-        raise RunError(
-            f"{path} must be what `pytest conformance --jsonl` wrote: {error}"
-        ) from error
+        return pd.DataFrame(jsonl.read(path).rows)
+    except jsonl.JsonlError as error:
+        raise RunError(str(error)) from error
 
 
 def conformance(found: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +143,9 @@ def _answers(timed: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
         if len(mine):
             bad = int(mine[list(BAD)].to_numpy().sum())
             passed, promised = int(mine["passed"].sum()), int(mine["promised"].sum())
+            unjudged = int(mine["unjudged"].sum())
             fault = f", {bad} wrong" if bad else ""
+            fault += f", {unjudged} not judged" if unjudged else ""
             said.append(f"passes {passed} of {promised} checks{fault}")
         rated = _rated(timed, backend)
         if len(rated):

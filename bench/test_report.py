@@ -1,6 +1,5 @@
 """Stored runs become tables and pages; what is no run is refused in clear words."""
 
-import json
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,6 +14,8 @@ from bench.duel import Outcome
 from bench.machine import ROOT
 from bench.row import Row
 from bench.runs import Run, frame, store
+from bench.stored import RunError
+from conformance import jsonl
 
 CEILINGS = {"gflops_per_s": 100.0, "gbytes_per_s": 20.0}
 MACHINE = {
@@ -58,8 +59,18 @@ def check(backend: str, status: str, level: str, message: str = "") -> dict[str,
         "kind": "values", "aspect": "", "dtype": "float32", "case": "i1", "why": "defaults",
         "accuracy": "direct",
         "status": status, "grade": 0.7 if status == "passed" else None, "message": message,
-        "repeat": "pytest ...",
+        "known": "", "repeat": "pytest ...",
     }  # fmt: skip
+
+
+def recorded(rows: list[dict[str, Any]]) -> jsonl.Recorded:
+    header = {
+        "schema": jsonl.SCHEMA, "started": "2026-01-02T03:04:05+00:00", "versions": {},
+        "threads": {}, "seeds": "", "level": "extended", "selection": [], "backends": {},
+        "promised": jsonl.promised(rows),
+    }  # fmt: skip
+    footer = {"counts": jsonl.statuses(rows), "duration_s": 1.0, "exit": 1}
+    return jsonl.Recorded(header, rows, footer)
 
 
 CHECKS = [
@@ -74,8 +85,7 @@ def stored(tmp_path: Path) -> Path:
     run = Run("quick", MACHINE, {"numba, one": {"torch": 1}}, [asdict(r) for r in ROWS])
     sample = {"round": 0, "position": 1, "arm": "torch", "calls": 2, "wall_ns": 9, "delay_ns": 0}
     store(run, frame([Outcome(ROWS[0], [sample])]), tmp_path)
-    lines = "".join(json.dumps(line) + "\n" for line in CHECKS)
-    (tmp_path / "conformance.jsonl").write_text(lines)
+    jsonl.write(tmp_path / "conformance.jsonl", recorded(CHECKS))
     return tmp_path
 
 
@@ -158,7 +168,7 @@ def test_a_foreign_run_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_truncated_conformance_file_is_refused(stored: Path) -> None:
     path = stored / "conformance.jsonl"
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(ValueError, match="must be what `pytest conformance --jsonl` wrote"):
+    with pytest.raises(RunError, match="`pytest conformance --jsonl` wrote: it is cut off"):
         list(report.render(stored))
 
 
@@ -197,11 +207,13 @@ def test_the_readers_guide_explains_every_column(stored: Path) -> None:
         *pd.read_csv(stored / "performance.csv").columns,
         *pd.read_csv(stored / "conformance.csv").columns,
         *pd.read_csv(stored / "samples.csv").columns,
-        *CHECKS[0],
+        *jsonl.HEADER,
+        *jsonl.ROW,
+        *jsonl.FOOTER,
     }
     assert sorted(name for name in columns if f"`{name}`" not in guide) == []
 
 
-def test_an_empty_conformance_file_is_no_checks(stored: Path) -> None:
-    (stored / "conformance.jsonl").write_text("")
+def test_a_conformance_file_without_checks_is_no_checks(stored: Path) -> None:
+    jsonl.write(stored / "conformance.jsonl", recorded([]))
     assert "conformance.csv" not in {path.name for path in report.render(stored)}

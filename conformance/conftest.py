@@ -3,8 +3,11 @@
 import os
 import shlex
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +20,21 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 os.environ.setdefault("NUMBA_NUM_THREADS", str(max(4, os.cpu_count() or 1)))
 
 import impls
-from conformance import ledger
+from conformance import jsonl, known, ledger, versions
 from conformance.checks import Check, up_to
 from conformance.judge import judge
 from conformance.networks import networks_up_to
-from conformance.verdict import Status, Verdict
+from conformance.verdict import BAD, Status, Verdict
 from impls.backend import Backend
 from impls.spec.case import LEVELS
 
 # By spec: the backend, or what was raised when it was imported.
 Loaded = dict[str, Backend | BaseException]
 BACKENDS = pytest.StashKey[Loaded]()
+KNOWN = pytest.StashKey[list[known.Entry]]()
+HERE = Path(__file__).resolve().parent
+# pytest's exit codes of a run in which it saw nothing wrong.
+PASSING = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the highest level to judge, with those below it (default: extended)",
     )
     group.addoption("--jsonl", type=Path, metavar="FILE", help="store one line per check")
+    group.addoption(
+        "--known-failures",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file of checks that are expected to fail, with reasons; repeat for several",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,6 +70,11 @@ def pytest_configure(config: pytest.Config) -> None:
         except (Exception, SystemExit) as error:  # a verdict of this backend alone
             loaded[spec] = error
     config.stash[BACKENDS] = loaded
+    try:
+        files = config.getoption("--known-failures") or []
+        config.stash[KNOWN] = [entry for file in files for entry in known.load(file)]
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
     # The ledger says it shorter than pytest's list of failed and skipped ids, which repeats them.
     config.option.reportchars = ""
     if not hasattr(config, "workerinput"):  # xdist's workers report to this process
@@ -127,46 +146,57 @@ def load(spec: str, request: pytest.FixtureRequest) -> Callable[[], None]:
     def load() -> None:
         loaded = request.config.stash[BACKENDS][spec]
         if isinstance(loaded, BaseException):
-            verdict = _not_loaded(spec, loaded)
-            note(request, ledger.row(spec, ledger.LOADS, verdict, repeat(spec, request)))
-            end(verdict, repeat(spec, request))
+            settle(request, spec, ledger.LOADS, _not_loaded(spec, loaded))
 
     return load
 
 
 @pytest.fixture
 def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Check], None]:
-    """Judge a check: note the verdict in the ledger, then pass, skip or fail the test."""
+    """Judge a check and settle its verdict."""
 
     def conform(check: Check) -> None:
         backend = request.config.stash[BACKENDS][spec]
         assert isinstance(backend, Backend)
-        verdict = judge(backend, check)
-        again = repeat(spec, request)
-        asked = {**ledger.asked(check), "accuracy": backend.accuracy}
-        note(request, ledger.row(label(request, spec), asked, verdict, again))
-        end(verdict, again)
+        settle(request, spec, ledger.asked(check, backend), judge(backend, check))
 
     return conform
 
 
-def label(request: pytest.FixtureRequest, spec: str) -> str:
-    """What tests and rows call the backend of a spec."""
-    return labels(request.config.stash[BACKENDS])[spec]
-
-
-def note(request: pytest.FixtureRequest, row: ledger.Row) -> None:
-    """Note a row for the ledger."""
+def settle(request: pytest.FixtureRequest, spec: str, asked: ledger.Row, verdict: Verdict) -> None:
+    """Note a verdict in the ledger, then pass, skip or fail the test."""
+    test = request.node.name
+    label = labels(request.config.stash[BACKENDS]).get(spec, spec)
+    again = repeat(request.config, spec, test)
+    entry = known.find(request.config.stash[KNOWN], test)
+    row = ledger.row(label, asked, verdict, again, entry.reason if entry else "")
     # pytest carries user_properties from xdist's workers to the process that reports.
     request.node.user_properties.append(("conformance", row))
+    if entry:
+        expect(entry, verdict)
+    end(verdict, again)
 
 
-def repeat(spec: str, request: pytest.FixtureRequest) -> str:
-    """The line that runs this test again, from the folder where this run was started."""
-    file, test = request.node.nodeid.split("::", 1)
-    here = request.config.invocation_params.dir
-    node = f"{os.path.relpath(request.config.rootpath / file, here)}::{test}"
-    return f"pytest {shlex.quote(node)} --backend {shlex.quote(spec)}"
+def repeat(config: pytest.Config, spec: str, test: str) -> str:
+    """The line that runs a test again, from the folder where this run was started."""
+    file = _file(test.partition("[")[0], config.invocation_params.dir)
+    return f"pytest {shlex.quote(f'{file}::{test}')} --backend {shlex.quote(spec)}"
+
+
+@cache
+def _file(test: str, start: Path) -> str:
+    return os.path.relpath(HERE / f"{test}.py", start)
+
+
+def expect(entry: known.Entry, verdict: Verdict) -> None:
+    """End the test of a known failure: as expected, or failed if it does not fail."""
+    if verdict.status in BAD:
+        pytest.xfail(f"{entry.reason}\n{verdict.status}: {verdict.message}")
+    pytest.fail(
+        f"{verdict.status}, but {entry.where} says that it fails ({entry.reason}):"
+        " take the check out of the entry",
+        pytrace=False,
+    )
 
 
 def end(verdict: Verdict, repeat: str) -> None:
@@ -181,38 +211,143 @@ def end(verdict: Verdict, repeat: str) -> None:
             pytest.fail(message, pytrace=False)
 
 
+def selection(config: pytest.Config) -> list[str]:
+    """What the command line says to leave out; nothing: every check is promised."""
+    options = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
+    said = [f"{name}={value}" for name in options if (value := config.getoption(name, None))]
+    start = config.invocation_params.dir
+    folders = [(start / argument.split("::")[0]).resolve() for argument in config.args]
+    return said if any(map(HERE.is_relative_to, folders)) else [*config.args, *said]
+
+
+def promise(config: pytest.Config, level: str) -> dict[str, ledger.Row]:
+    """Every row of the backends up to a level, by test: unjudged, or not loaded."""
+    rows = {}
+    backends = config.stash[BACKENDS]
+    names = labels(backends)
+    for spec, loaded in backends.items():
+        label, verdict = names.get(spec, spec), ledger.UNJUDGED
+        if isinstance(loaded, Backend):
+            every = ledger.promised(label, loaded, level)
+        else:
+            every, verdict = {f"test_loads[{spec}]": ledger.LOADS}, _not_loaded(spec, loaded)
+        for test, asked in every.items():
+            rows[test] = ledger.row(label, asked, verdict, repeat(config, spec, test))
+    return rows
+
+
 class Ledger:
-    """Collects the rows of all tests, shows their counts and stores them."""
+    """What is promised before the run, and what came of it: shown, stored, and held to."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.rows: list[ledger.Row] = []
+        self.config = config
+        self.begun_s = time.perf_counter()
         self.path: Path | None = config.getoption("--jsonl")
-        # The suite's own tests ask for no backend.
-        self.judges = config.getoption("--backend") is not None
+        self.selection = selection(config)
+        self.header: jsonl.Line = {}
+        self.rows: dict[str, ledger.Row] = {}  # by test; unjudged until there is a verdict
+        self.stale: list[known.Entry] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.begin(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        if not self.header:  # every worker collects the same
+            self.begin(ids)
+
+    def begin(self, nodes: Iterable[str]) -> None:
+        """Promise every check, or what these nodes ask if the command line selects."""
+        level = self.config.getoption("--level")
+        backends = self.config.stash[BACKENDS]
+        names = labels(backends)
+        self.rows = promise(self.config, level)
+        if self.selection:
+            chosen = {test_of(node) for node in nodes}
+            if self.config.getoption("--backend"):
+                # One that is asked for and cannot be loaded is told, whatever is selected.
+                chosen |= {test for test, row in self.rows.items() if is_load(row)}
+            self.rows = {test: row for test, row in self.rows.items() if test in chosen}
+        self.header = {
+            "schema": jsonl.SCHEMA,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions.packages(),
+            "threads": versions.threads(),
+            "seeds": "crc32 of a case's id",
+            "level": level,
+            "selection": self.selection,
+            "backends": {names.get(spec, spec): spec for spec in backends},
+            "promised": jsonl.promised(list(self.rows.values())),
+        }
+        if self.path is not None and not self.config.option.collectonly:
+            jsonl.begin(self.path, self.header)
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        told = f", as selected by {', '.join(self.selection)}" if self.selection else ""
+        return [f"promised: {len(self.rows)} checks{told}"] if self.rows else []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            properties: list[tuple[str, Any]] = report.user_properties
-            self.rows += [value for name, value in properties if name == "conformance"]
+        properties: list[tuple[str, Any]] = report.user_properties
+        found = next((value for name, value in properties if name == "conformance"), None)
+        test = test_of(report.nodeid)
+        if test not in self.rows:
+            return
+        if found:
+            self.rows[test] = found
+        elif report.failed:
+            # The process that ran it died, or something around the check failed.
+            told = {"status": str(Status.ERROR), "message": f"no verdict: {report.longreprtext}"}
+            self.rows[test] |= told
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Tell of backends that were not loaded, whatever tests were selected."""
-        told = {row["backend"] for row in self.rows}
-        for spec, loaded in session.config.stash[BACKENDS].items():
-            if isinstance(loaded, BaseException) and spec not in told and self.judges:
-                verdict = _not_loaded(spec, loaded)
-                again = f"pytest conformance --backend {shlex.quote(spec)}"
-                self.rows.append(ledger.row(spec, ledger.LOADS, verdict, again))
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        """Fail for what is wrong or not judged, whatever pytest and its plugins made of it."""
+        if self.config.option.collectonly or not self.header:
+            return
+        if self.config.stash[KNOWN] and not any(map(is_load, self.rows.values())):
+            tests = promise(self.config, LEVELS[-1])
+            self.stale = known.stale(self.config.stash[KNOWN], tests)
+        rows = list(self.rows.values())
+        is_wrong = any((row["status"] in BAD) != bool(row["known"]) for row in rows)
+        if (is_wrong or self._unjudged() or self.stale) and session.exitstatus in PASSING:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.path is not None:
-            ledger.write(self.rows, self.path)
+            footer = {
+                "counts": jsonl.statuses(rows),
+                "duration_s": time.perf_counter() - self.begun_s,
+                "exit": int(session.exitstatus),
+            }
+            jsonl.write(self.path, jsonl.Recorded(self.header, rows, footer))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.rows:
-            terminalreporter.section("conformance")
-            for line in ledger.summary(self.rows):
-                terminalreporter.line(line)
-            for row in self.rows:
-                if row["kind"] == ledger.LOADS["kind"]:
-                    terminalreporter.line(f"{row['status']}: {row['message']}")
+        if not self.rows or self.config.option.collectonly:
+            return
+        terminalreporter.section("conformance")
+        for line in ledger.summary(list(self.rows.values())):
+            terminalreporter.line(line)
+        for row in filter(is_load, self.rows.values()):
+            terminalreporter.line(f"{row['status']}: {row['message']}")
+        if unjudged := self._unjudged():
+            terminalreporter.line(
+                f"{len(unjudged)} of {len(self.rows)} promised checks have no verdict, which fails"
+                f" the run; the first: {unjudged[0]['repeat']}"
+            )
+        for entry in self.stale:
+            terminalreporter.line(
+                f"{entry.where}: check={entry.check!r} must match a check of these backends,"
+                " but matches none, which fails the run"
+            )
+
+    def _unjudged(self) -> list[ledger.Row]:
+        return [row for row in self.rows.values() if row["status"] == Status.UNJUDGED]
+
+
+def test_of(node: str) -> str:
+    """A test's name in its node id."""
+    return node.partition("::")[2]
+
+
+def is_load(row: ledger.Row) -> bool:
+    """Whether a row tells of a backend that cannot be loaded."""
+    return bool(row["kind"] == ledger.LOADS["kind"])

@@ -60,6 +60,9 @@ def judge(backend: Backend, check: Check) -> Verdict:
             return _JUDGES[check.kind](backend, check)
     except KernelError as error:
         return _failed(backend, check, str(error))
+    except NotImplementedError as error:
+        message = f"{error!r} is raised, but not declared: unsupported(kernel, params) must say why"
+        return _failed(backend, check, message)
     except Exception as error:  # any crash of a backend is a verdict, not the end of the run
         trace = "".join(traceback.format_exception(error)).rstrip()
         return Verdict(Status.ERROR, _told(backend, check, f"{error!r}\n{trace}"))
@@ -84,7 +87,10 @@ def _unsupported(backend: Backend, check: Check) -> str:
     params = check.op.plan_case(check.case).params
     # The gradient of a pool with indices is also asked without them: the gate finds them then.
     asked = (check.kernel, check.op.kernel) if check.op.returns_indices else (check.kernel,)
-    reasons = (backend.unsupported(kernel, params) for kernel in asked if backend.has(kernel))
+    reasons = [backend.unsupported(kernel, params) for kernel in asked if backend.has(kernel)]
+    for reason in reasons:
+        if not isinstance(reason, str):
+            raise KernelError(f"unsupported returned {reason!r}, but should say why in a str")
     return next(filter(None, reasons), "")
 
 

@@ -5,11 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from conformance import ledger
-from conformance.conftest import BACKENDS, end, label, labels, note, repeat
+from conformance.conftest import BACKENDS, labels, settle
 from conformance.networks import Network, judge_network, networks_up_to, separation
 from conformance.tolerance import NETWORK_SEPARATION
 from impls.backend import Backend
-from impls.spec.case import CORE
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,27 +23,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Network, str], None]:
-    """Judge a network: note the verdict in the ledger, then pass, skip or fail the test."""
+    """Judge a network and settle its verdict."""
 
     def conform(network: Network, filling: str) -> None:
         backend = request.config.stash[BACKENDS][spec]
         assert isinstance(backend, Backend)
         if filling == "real":
             assert separation(network, filling) > NETWORK_SEPARATION
-        verdict = judge_network(backend, network, filling)
-        again = repeat(spec, request)
-        asked = {
-            **ledger.LOADS,
-            "op": network.name,
-            "level": CORE,
-            "kind": "networks",
-            "aspect": filling,
-            "dtype": "float64",
-            "why": "the document's own, with all gradients",
-            "accuracy": backend.accuracy,
-        }
-        note(request, ledger.row(label(request, spec), asked, verdict, again))
-        end(verdict, again)
+        asked = ledger.asked_of_network(network, filling, backend)
+        settle(request, spec, asked, judge_network(backend, network, filling))
 
     return conform
 

@@ -12,7 +12,7 @@ class Status(StrEnum):
 
     untrusted: actual and expected agree, but expected is constant or almost all zero, so that
     agreement proves little. missing: the backend has no such kernel. unsupported: it declares that
-    it does not compute this call.
+    it does not compute this call. unjudged: promised, but the run ended without a verdict.
     """
 
     PASSED = "passed"
@@ -21,9 +21,10 @@ class Status(StrEnum):
     MISSING = "missing"
     UNSUPPORTED = "unsupported"
     UNTRUSTED = "untrusted"
+    UNJUDGED = "unjudged"
 
 
-# A run with one of these exits non-zero.
+# What is wrong with a backend; a run with one of these, or with an unjudged check, exits non-zero.
 BAD = (Status.FAILED, Status.ERROR, Status.UNTRUSTED)
 # Below this share of elements other than zero, agreement proves little.
 TRUSTED_SHARE = 0.02

@@ -1,11 +1,10 @@
 """Comparison, tolerance, and what a run of the suite tells about a backend from outside."""
 
-import json
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from conformance import ledger, tolerance
+from conformance import jsonl, tolerance
 from conformance.checks import Check, up_to
 from conformance.judge import judge
 from conformance.networks import networks_up_to
@@ -276,13 +275,31 @@ def test_a_wrong_signature_is_told_beside_the_right_one() -> None:
     assert f"but should take {KERNELS['conv']}" in verdict.message
 
 
-def test_a_summary_counts_every_status() -> None:
-    check = _check("values")
-    rows = [ledger.row("mine", ledger.asked(check), Verdict(status), "again") for status in Status]
-    header, op, total = ledger.summary(rows)
-    assert header.split() == ["backend", "op", *(str(status) for status in Status)]
-    assert op.split() == ["mine", "conv2d", *("1" for _ in Status)]
-    assert total.split() == ["mine", "all", *("1" for _ in Status)]
+@pytest.mark.parametrize("kind", ["values", "shapes"])
+def test_a_refusal_that_is_not_declared_fails(kind: str) -> None:
+    def conv(*arrays: ndarray, **params: Any) -> ndarray:
+        raise NotImplementedError("no groups yet")
+
+    verdict = judge(_backend(conv=conv), _check(kind))
+    assert verdict.status is Status.FAILED
+    assert "NotImplementedError('no groups yet') is raised, but not declared" in verdict.message
+    declared = _backend(conv=conv, unsupported=lambda kernel, params: "no groups yet")
+    assert judge(declared, _check(kind)) == Verdict(Status.UNSUPPORTED, "no groups yet")
+
+
+def test_a_declared_limit_that_does_not_hold_fails() -> None:
+    limits = iter(["odd days", "", ""])
+    backend = _backend(conv=im2col.conv, unsupported=lambda kernel, params: next(limits))
+    verdict = judge(backend, _check("values"))
+    assert verdict.status is Status.FAILED
+    assert "is declared unsupported (odd days), but answers" in verdict.message
+
+
+def test_a_limit_is_declared_in_words() -> None:
+    backend = _backend(conv=im2col.conv, unsupported=lambda kernel, params: True)
+    verdict = judge(backend, _check("values"))
+    assert verdict.status is Status.FAILED
+    assert "unsupported returned True, but should say why in a str" in verdict.message
 
 
 # ------------------------------------------------------------------------- from the command line
@@ -315,13 +332,17 @@ def backend(tmp_path: Path) -> Path:
 def counts(output: str, op: str = "all") -> dict[str, int]:
     """The line of the summary that counts an op's verdicts."""
     (line,) = re.findall(rf"^mine +{re.escape(op)} +(.*)$", output, re.MULTILINE)
-    cells = (0 if cell == "-" else int(cell) for cell in line.split())
-    return dict(zip(map(str, Status), cells, strict=True))
+    told = re.findall(r"(\d+) ([a-z]+)", line)
+    passed = sum(int(count) for count in re.findall(r"(\d+)/", line))
+    return {
+        **dict.fromkeys(map(str, Status), 0),
+        "passed": passed,
+        **{status: int(count) for count, status in told},
+    }
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        yield json.loads(line)
+def rows(path: Path) -> list[dict[str, Any]]:
+    return jsonl.read(path).rows
 
 
 def test_one_kernel_is_enough_for_a_verdict(backend: Path, tmp_path: Path) -> None:
@@ -336,7 +357,7 @@ def test_one_kernel_is_enough_for_a_verdict(backend: Path, tmp_path: Path) -> No
     assert found["failed"] == found["error"] == found["untrusted"] == found["unsupported"] == 0
     assert counts(done.stdout, "conv2d")["passed"] > 100
     assert counts(done.stdout, "relu")["passed"] == 0
-    told = list(rows(stored))
+    told = rows(stored)
     assert len(told) == PROMISED
     assert {row["backend"] for row in told} == {"mine"}
     assert {row["message"] for row in told if row["status"] == "missing"} >= {"no kernel relu"}
@@ -351,11 +372,7 @@ def test_two_processes_count_as_one_does(backend: Path, tmp_path: Path) -> None:
     assert alone.returncode == both.returncode == 1
     assert counts(alone.stdout) == counts(both.stdout)
     assert counts(alone.stdout)["failed"] > 0
-
-    def statuses(path: Path) -> list[tuple[str, str]]:
-        return sorted((row["repeat"], row["status"]) for row in rows(path))
-
-    assert statuses(tmp_path / "alone.jsonl") == statuses(tmp_path / "both.jsonl")
+    assert rows(tmp_path / "alone.jsonl") == rows(tmp_path / "both.jsonl")
 
 
 def test_a_failure_says_what_where_and_how_to_repeat_it(backend: Path) -> None:
