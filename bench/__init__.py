@@ -11,6 +11,7 @@ duel.py        the parent's side: starts workers, asks, and turns samples into r
 statistics.py  median ratio, interval, verdict; the only thresholds
 row.py         the columns of a result
 machine.py     what the machine is, and its measured ceilings
+fma.py         the peak: a compiled loop of multiply-adds
 test_speed.py  the same through pytest-benchmark, the host
 stored.py      files of a run folder, read back
 runs.py        run folders: a journal while it lasts, run.json and samples.csv after

@@ -18,6 +18,7 @@ from bench.row import Row
 from bench.runs import Run, load, replace
 from bench.statistics import Verdict
 from bench.stored import RunError
+from bench.workloads.presets import ONE_THREAD
 from conformance import jsonl
 from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
@@ -109,7 +110,8 @@ def _draw(
     if run is not None and not rated.empty:
         yield "ratios", plots.ratios(rated, directory / "ratios.svg")
         ceilings = run.machine["ceilings_before"]
-        yield "roofline", plots.roofline(rated, ceilings, directory / "roofline.svg")
+        if len(alone := rated[rated["threads"] == ONE_THREAD]):  # as the ceilings are
+            yield "roofline", plots.roofline(alone, ceilings, directory / "roofline.svg")
     if not judged.empty and judged["worst_grade"].notna().any():
         yield "grades", plots.grades(judged, directory / "grades.svg")
 

@@ -1,0 +1,30 @@
+"""The machine's ceilings are ceilings."""
+
+import numpy as np
+
+from bench import fma
+from bench.machine import ceilings
+
+
+def test_the_loop_of_multiply_adds_computes_what_it_says() -> None:
+    steps = 40
+    x = np.repeat(np.arange(fma.ACCUMULATORS, dtype=np.float32), fma.LANES)
+    for _ in range(steps):
+        x = x * np.float32(0.999) + np.float32(0.001)
+    np.testing.assert_allclose(fma.fused(steps), x.sum(), rtol=1e-5)
+    assert fma.flops_of(steps) == 2 * steps * x.size
+
+
+def test_the_loop_stays_in_vector_registers() -> None:
+    """A peak that was not compiled to vectors, or that spills, would be none."""
+    fma.fused(1)
+    (assembly,) = fma.fused.inspect_asm().values()
+    fused = [line for line in assembly.splitlines() if "fmadd" in line or "fmla" in line]
+    assert len(fused) >= fma.ACCUMULATORS
+    assert not any("rsp" in line or "[sp" in line for line in fused)
+
+
+def test_ceilings_are_positive_numbers() -> None:
+    found = ceilings(1)
+    assert sorted(found) == ["gbytes_per_s", "gflops_per_s"]
+    assert all(value > 0 for value in found.values())
