@@ -90,6 +90,20 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def train(session: nox.Session) -> None:
+    """Train the document's SimpleCNN on handwritten digits: `-- --backend NAME|MODULE|PATH.py`."""
+    _install(session, "train")
+    session.run("python", "-m", "bench.training", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write impls/document.md, the walk through the document, from the sources."""
+    _install(session, "bench")
+    session.run("python", "-m", "bench.walkthrough")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     _install(session, "lint")

@@ -20,5 +20,7 @@ sitting.py     one sitting of a run, through pytest-benchmark; what is done is k
 sources.py     what was timed, as a digest
 load.py        how busy the machine is beside us
 report.py      pandas: stored runs -> tables, plots and pages
+training/      the document's SimpleCNN, trained on digits: nox -s train
+walkthrough.py impls/document.md, section by section: nox -s docs
 peers/         PyTorch as a backend, to be judged like any other
 """

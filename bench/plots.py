@@ -56,7 +56,7 @@ def ratios(rated: pd.DataFrame, path: Path) -> Path:
         )
         axes.grid(axis="x", color="0.92")
         axes.legend(loc="best", frameon=False)
-        return _saved(figure, path)
+        return saved(figure, path)
 
 
 def roofline(rated: pd.DataFrame, ceilings: dict[str, float], path: Path) -> Path:
@@ -81,7 +81,7 @@ def roofline(rated: pd.DataFrame, ceilings: dict[str, float], path: Path) -> Pat
         axes.set_ylabel("GFLOP/s")
         axes.grid(color="0.92")
         axes.legend(loc="lower right", frameon=False)
-        return _saved(figure, path)
+        return saved(figure, path)
 
 
 def grades(judged: pd.DataFrame, path: Path) -> Path:
@@ -102,10 +102,11 @@ def grades(judged: pd.DataFrame, path: Path) -> Path:
         axes.set_ylabel("worst grade")
         axes.grid(axis="y", color="0.92")
         axes.legend(loc="upper left", frameon=False, ncols=4)
-        return _saved(figure, path)
+        return saved(figure, path)
 
 
-def _saved(figure: Figure, path: Path) -> Path:
+def saved(figure: Figure, path: Path) -> Path:
+    """The path of the figure's file; the figure is closed."""
     figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
     return path

@@ -1,7 +1,8 @@
 """Stored runs -> tables, plots and pages, with pandas. Times nothing and judges nothing.
 
-A run folder holds run.json (machine, threads, rows), samples.csv (every sample) and, if the
-conformance suite ran, conformance.jsonl. `render` makes everything else from these.
+A run folder holds run.json (machine, threads, rows) and samples.csv (every sample),
+conformance.jsonl if the conformance suite ran, train.json if something was trained. `render` makes
+everything else from these.
 """
 
 from collections.abc import Iterator
@@ -18,11 +19,14 @@ from bench.row import Row
 from bench.runs import Run, load, replace
 from bench.statistics import Verdict
 from bench.stored import RunError
+from bench.training import record, section
 from bench.workloads.presets import ONE_THREAD
 from conformance import jsonl
 from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
 
+# What a report is made of; each alone makes one.
+STORED = ("run.json", "conformance.jsonl", record.FILE)
 MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
 TEMPLATES = Path(__file__).parent
 
@@ -58,18 +62,18 @@ def conformance(found: pd.DataFrame) -> pd.DataFrame:
 
 def render(directory: Path) -> Iterator[Path]:
     """Write every table, plot and page of a run folder; yields what was written."""
-    run, found = load(directory), checks(directory)
-    if run is None and found.empty:
-        raise RunError(f"{directory} must hold run.json or conformance.jsonl, but has neither")
+    run, found, trained = load(directory), checks(directory), record.load(directory)
+    if run is None and found.empty and trained is None:
+        raise RunError(f"{directory} must hold one of {', '.join(STORED)}, but has none")
     timed = performance(run) if run else pd.DataFrame(columns=[f.name for f in fields(Row)])
     judged = conformance(found) if not found.empty else pd.DataFrame()
     if run:
         yield _csv(timed, directory / "performance.csv")
     if not judged.empty:
         yield _csv(judged, directory / "conformance.csv")
-    drawn = dict(_draw(directory / "plots", run, timed, judged))
+    drawn = dict(_draw(directory / "plots", run, timed, judged, trained))
     yield from drawn.values()
-    page = _page(run, timed, found, judged)
+    page = {**_page(run, timed, found, judged), "training": section.words(trained)}
     svgs = {name: _inline(path) for name, path in drawn.items()}
     for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
         path = directory / name
@@ -103,7 +107,11 @@ def _written(text: str, path: Path) -> None:
 
 
 def _draw(
-    directory: Path, run: Run | None, timed: pd.DataFrame, judged: pd.DataFrame
+    directory: Path,
+    run: Run | None,
+    timed: pd.DataFrame,
+    judged: pd.DataFrame,
+    trained: record.Trainings | None,
 ) -> Iterator[tuple[str, Path]]:
     directory.mkdir(exist_ok=True)
     rated = timed.dropna(subset="ratio")
@@ -114,6 +122,8 @@ def _draw(
             yield "roofline", plots.roofline(alone, ceilings, directory / "roofline.svg")
     if not judged.empty and judged["worst_grade"].notna().any():
         yield "grades", plots.grades(judged, directory / "grades.svg")
+    if trained is not None:
+        yield "training", section.curves(trained, directory / "training.svg")
 
 
 def _page(

@@ -173,7 +173,7 @@ def test_a_truncated_conformance_file_is_refused(stored: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must hold run\.json or conformance\.jsonl"):
+    with pytest.raises(ValueError, match=r"must hold one of run\.json, conformance\.jsonl"):
         list(report.render(tmp_path))
 
 
@@ -196,7 +196,7 @@ def test_the_command_line_says_what_is_wrong_without_a_traceback(
         main(["report", str(tmp_path)])
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        f"bench: {tmp_path} must hold run.json or conformance.jsonl, but has neither\n"
+        f"bench: {tmp_path} must hold one of {', '.join(report.STORED)}, but has none\n"
     )
 
 
