@@ -60,6 +60,7 @@ def check(backend: str, status: str, level: str, message: str = "") -> dict[str,
         "accuracy": "direct",
         "status": status, "grade": 0.7 if status == "passed" else None, "message": message,
         "known": "", "repeat": "pytest ...",
+        "explanation": "map: output[0]\n  .#" if message else "",
     }  # fmt: skip
 
 
@@ -121,6 +122,7 @@ def test_the_page_says_what_was_found_and_is_self_contained(stored: Path) -> Non
     # The geometric mean of 2 and 1/2.
     assert "numba passes 1 of 2 checks, 1 wrong and runs at 1 times PyTorch&#39;s speed" in page
     assert "output[0]=1.0, but should be &lt;2.0&gt;" in page
+    assert "\nrepeat: pytest ...\nmap: output[0]\n  .#</pre>" in page
     assert "a processor &lt;b&gt;" in page
     assert "a call would take 40 s" in page
     assert page.count("<svg") == 3
@@ -132,6 +134,7 @@ def test_the_markdown_says_the_same(stored: Path) -> None:
     text = (stored / "report.md").read_text()
     assert "2x ▲ [1.8, 2.2]" in text
     assert "    failed: output[0]=1.0, but should be <2.0>" in text
+    assert "    repeat: pytest ...\n    map: output[0]\n      .#\n" in text
     assert "| loop      | extended | 0 / 1" in text
 
 

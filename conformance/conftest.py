@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(max(4, os.cpu_count() or 1)))
 import impls
 from conformance import jsonl, known, ledger, versions
 from conformance.checks import Check, up_to
+from conformance.explain import Explainer
 from conformance.judge import judge
 from conformance.networks import networks_up_to
 from conformance.verdict import BAD, Status, Verdict
@@ -32,7 +34,10 @@ from impls.spec.case import LEVELS
 Loaded = dict[str, Backend | BaseException]
 BACKENDS = pytest.StashKey[Loaded]()
 KNOWN = pytest.StashKey[list[known.Entry]]()
+EXPLAIN = pytest.StashKey[Explainer]()
 HERE = Path(__file__).resolve().parent
+# Scripts of failures lie beside what --jsonl stores, or here.
+REPORTS = HERE.parent / "reports"
 # pytest's exit codes of a run in which it saw nothing wrong.
 PASSING = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
@@ -75,6 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[KNOWN] = [entry for file in files for entry in known.load(file)]
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+    stored: Path | None = config.getoption("--jsonl")
+    folder = stored.absolute().parent if stored else REPORTS
+    config.stash[EXPLAIN] = Explainer(folder / "failures", config.invocation_params.dir)
     # The ledger says it shorter than pytest's list of failed and skipped ids, which repeats them.
     config.option.reportchars = ""
     if not hasattr(config, "workerinput"):  # xdist's workers report to this process
@@ -158,7 +166,11 @@ def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Check], None
     def conform(check: Check) -> None:
         backend = request.config.stash[BACKENDS][spec]
         assert isinstance(backend, Backend)
-        settle(request, spec, ledger.asked(check, backend), judge(backend, check))
+        verdict = judge(backend, check)
+        if verdict.status in (Status.FAILED, Status.ERROR):
+            explanation = request.config.stash[EXPLAIN](backend, spec, check, verdict)
+            verdict = replace(verdict, explanation=explanation)
+        settle(request, spec, ledger.asked(check, backend), verdict)
 
     return conform
 
@@ -208,7 +220,7 @@ def end(verdict: Verdict, repeat: str) -> None:
             pytest.skip(f"{verdict.status}: {verdict.message}")
         case _:
             message = f"{verdict.status}: {verdict.message}\nrepeat: {repeat}"
-            pytest.fail(message, pytrace=False)
+            pytest.fail(f"{message}\n{verdict.explanation}".rstrip(), pytrace=False)
 
 
 def selection(config: pytest.Config) -> list[str]:

@@ -18,6 +18,8 @@ from impls.spec.plan import Shape
 NARROW = 4
 # Largest integers up to which every one has a float of its own.
 EXACT_BITS = {"float32": 24, "float64": 53}
+# The small ones are subnormal: in float32, in float64.
+SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1e-310, -1e-310, *range(-4, 5))
 
 
 def arrays(
@@ -27,8 +29,13 @@ def arrays(
 
     width: largest integer of the "wide" filling.
     """
-    rng = np.random.default_rng(seed(f"{name} {filling}"))
+    rng = np.random.default_rng(filling_seed(filling, name))
     return [_filled(filling, shape, rng, width).astype(dtype) for shape in shapes]
+
+
+def filling_seed(filling: str, name: str) -> int:
+    """What a generator starts from, which then fills one array after the other."""
+    return seed(f"{name} {filling}")
 
 
 def widest(terms: int, dtype: str, *, products: bool) -> int:
@@ -79,10 +86,7 @@ def _filled(filling: str, shape: Shape, rng: np.random.Generator, width: int) ->
         case "real":
             return rng.standard_normal(shape)
         case "special":
-            # Subnormal in float32, and in float64.
-            tiny = (1e-40, -1e-40, 1e-310, -1e-310)
-            values = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, *tiny, *range(-4, 5)])
-            return rng.choice(values, shape)
+            return rng.choice(SPECIAL, shape)
         case "minus":
             return np.where(rng.random(shape) < 0.1, _integers(shape, rng, NARROW), -np.inf)
         case _:

@@ -46,6 +46,7 @@ ROW: Schema = {
     "message": str,
     "known": str,
     "repeat": str,
+    "explanation": str,
 }
 FOOTER: Schema = {"counts": dict, "duration_s": float, "exit": int}
 # What a value must be one of.

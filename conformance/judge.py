@@ -142,7 +142,7 @@ def _judge_sums(backend: Backend, check: Check) -> Verdict:
     for filling in FILLINGS:
         expected = _answer(check, filling)
         results = call(backend, check, *given(check, filling))
-        if evidence := _wrong(backend, check, filling, expected, results):
+        if evidence := _wrong(backend, check, filling, results):
             return _failed(backend, check, evidence.message, filling, evidence)
         if filling == "real" and check.direction not in check.op.exact:
             grade = _grade(check, expected, results)
@@ -164,9 +164,8 @@ def _judge_specials(backend: Backend, check: Check) -> Verdict:
     if check.op.linear and not _is_direct(backend, check):
         return PASSED  # a transform is bounded by the largest sum, not by each
     for filling in (SUBNORMAL,) if check.op.linear else SPECIALS:
-        expected = _answer(check, filling)
         results = call(backend, check, *given(check, filling))
-        if evidence := _wrong(backend, check, filling, expected, results):
+        if evidence := _wrong(backend, check, filling, results):
             return _failed(backend, check, evidence.message, filling, evidence)
     return PASSED
 
@@ -177,7 +176,7 @@ def _judge_dye(backend: Backend, check: Check) -> Verdict:
     The dyed element never meets a structural zero, so PyTorch decides every result.
     """
     for dye in DYES:
-        expected, results = _answer(check, dye), call(backend, check, *given(check, dye))
+        results = call(backend, check, *given(check, dye))
         if not _is_direct(backend, check):
             op, summed = check.op, check.direction == "grad_weight"
             if summed or op.batch_axes is None or op.batch_axes(len(_case(check).shapes[0])) != 1:
@@ -185,8 +184,8 @@ def _judge_dye(backend: Backend, check: Check) -> Verdict:
             image, *_ = dyed_place(check)
             for what, actual in results.items():
                 results[what] = actual.copy()
-                results[what][image] = expected.results[check.direction][image]
-        if evidence := _wrong(backend, check, dye, expected, results):
+                results[what][image] = _answer(check, dye).results[check.direction][image]
+        if evidence := _wrong(backend, check, dye, results):
             return _failed(backend, check, evidence.message, dye, evidence)
     return PASSED
 
@@ -359,7 +358,7 @@ def given(check: Check, filling: str) -> tuple[list[ndarray], ndarray]:
     """Fresh operands and a fresh random grad_output, laid out as the case says."""
     if filling in DYES:
         operands, grad_output = given(check, "exact")
-        dyed = operands[0] if _dyes_input(check) else grad_output
+        dyed = operands[0] if dyes_input(check) else grad_output
         dyed[dyed_place(check)] = DYES[filling]
         return operands, grad_output
     if filling == SUBNORMAL:
@@ -375,7 +374,7 @@ def given(check: Check, filling: str) -> tuple[list[ndarray], ndarray]:
     return operands, _grad_output(check, filling)
 
 
-def _dyes_input(check: Check) -> bool:
+def dyes_input(check: Check) -> bool:
     """Whether the dye lies in the input; else it lies in grad_output.
 
     It lies where windows are looked at: a weight's gradient has them in the input, in grad_output
@@ -385,9 +384,14 @@ def _dyes_input(check: Check) -> bool:
     return check.direction == FORWARD or (check.direction == "grad_weight" and not transposes)
 
 
+def filling_of_grad_output(check: Check, filling: str) -> str:
+    """Special where it is not summed."""
+    return "exact" if filling in SPECIALS and check.direction not in check.op.exact else filling
+
+
 def dyed_place(check: Check) -> tuple[int, ...]:
     """Where the dye lies, in the input or in grad_output."""
-    shape = _case(check).shapes[0] if _dyes_input(check) else _output_shape(check)
+    shape = _case(check).shapes[0] if dyes_input(check) else _output_shape(check)
     place = np.random.default_rng(seed(_case(check).id)).integers(prod(shape))
     return tuple(int(i) for i in np.unravel_index(place, shape))
 
@@ -399,13 +403,11 @@ def _output_shape(check: Check) -> Shape:
 
 
 def _grad_output(check: Check, filling: str) -> ndarray:
-    """A random grad_output; special where it is not summed."""
-    case, op = _case(check), check.op
-    if filling in SPECIALS and check.direction not in op.exact:
-        filling = "exact"
-    width = _width(op, case, check.dtype, check.direction)
-    name, shapes = f"grad_output {case.id}", (_output_shape(check),)
-    (made,) = inputs.arrays(filling, shapes, check.dtype, name, width)
+    """A random grad_output, laid out as the case says."""
+    case = _case(check)
+    most = width(check.op, case, check.dtype, check.direction)
+    asked, shapes = filling_of_grad_output(check, filling), (_output_shape(check),)
+    (made,) = inputs.arrays(asked, shapes, check.dtype, f"grad_output {case.id}", most)
     return inputs.laid_out(made, case.layout)
 
 
@@ -413,12 +415,12 @@ def _grad_output(check: Check, filling: str) -> ndarray:
 def _contiguous(
     op: OpSpec, case: Case, filling: str, dtype: str, direction: str
 ) -> tuple[ndarray, ...]:
-    width = _width(op, case, dtype, direction)
-    made = inputs.arrays(filling, case.shapes, dtype, case.id, width)
+    most = width(op, case, dtype, direction)
+    made = inputs.arrays(filling, case.shapes, dtype, case.id, most)
     return tuple(inputs.laid_out(array, case.layout).copy(order="C") for array in made)
 
 
-def _width(op: OpSpec, case: Case, dtype: str, direction: str) -> int:
+def width(op: OpSpec, case: Case, dtype: str, direction: str) -> int:
     """Largest integer of the "wide" filling."""
     terms = op.terms(op.plan_case(case))[direction]
     return inputs.widest(terms, dtype, products=len(op.operands) > 1)
@@ -485,10 +487,9 @@ def _made(value: Any) -> Any:
 # ---------------------------------------------------------------------------------- comparison
 
 
-def compared(
-    backend: Backend, check: Check, filling: str, expected: oracle.Answer, results: Results
-) -> Iterator[Evidence]:
+def compared(backend: Backend, check: Check, filling: str, results: Results) -> Iterator[Evidence]:
     """Each result beside what is expected."""
+    expected = _answer(check, filling)
     is_exact = _is_exact(backend, check, filling)
     for what, actual in results.items():
         signed = check.op.signed_zero and what.startswith("output")
@@ -502,12 +503,10 @@ def compared(
         yield Evidence(filling, what, actual, want, limit, signed)
 
 
-def _wrong(
-    backend: Backend, check: Check, filling: str, expected: oracle.Answer, results: Results
-) -> Evidence | None:
+def _wrong(backend: Backend, check: Check, filling: str, results: Results) -> Evidence | None:
     """The first result that differs from what is expected."""
-    evidence = compared(backend, check, filling, expected, results)
-    return next((each for each in evidence if each.message), None)
+    found = compared(backend, check, filling, results)
+    return next((evidence for evidence in found if evidence.message), None)
 
 
 def _indices(expected: oracle.Answer) -> ndarray:

@@ -67,7 +67,8 @@ def promised(label: str, backend: Backend, level: str) -> dict[str, Row]:
 def row(backend: str, asked: Row, verdict: Verdict, repeat: str, known: str = "") -> Row:
     """One check as the columns of conformance.jsonl; reports/README.md explains each."""
     answered = {"status": str(verdict.status), "grade": verdict.grade, "message": verdict.message}
-    return {"backend": backend, **asked, **answered, "known": known, "repeat": repeat}
+    told = {"known": known, "repeat": repeat, "explanation": verdict.explanation}
+    return {"backend": backend, **asked, **answered, **told}
 
 
 def summary(rows: list[Row]) -> list[str]:

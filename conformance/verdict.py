@@ -62,13 +62,15 @@ class Verdict:
     """Outcome of one check on one backend.
 
     message: why it did not pass. grade: largest error in units of sqrt(n) * u * S, of sums of real
-    values only (tolerance.py). evidence: the wrong result, where one was compared.
+    values only (tolerance.py). evidence: the wrong result, where one was compared. explanation:
+    what else can be said of the first failures (explain.py).
     """
 
     status: Status
     message: str = ""
     grade: float | None = None
     evidence: Evidence | None = field(default=None, compare=False)
+    explanation: str = ""
 
 
 PASSED = Verdict(Status.PASSED)
