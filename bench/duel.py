@@ -1,4 +1,4 @@
-"""The parent's side of a run: starts a worker per backend, asks it, and turns samples into rows."""
+"""The parent's side of a run: starts the workers of a backend, asks them, makes rows of it."""
 
 import contextlib
 import json
@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy import ndarray
+import pandas as pd
 
 from bench.machine import ROOT, cores, environment
+from bench.results import measured, seconds
 from bench.row import Row
-from bench.statistics import Verdict, judge, ratio
-from bench.worker import BACKEND, TORCH, TWIN
+from bench.statistics import SURE, Verdict
+from bench.worker import BACKEND
 from bench.workloads import find
 from bench.workloads.presets import ONE_THREAD, Preset, Task
-from impls.spec.cost import bytes_min, flops
+from impls.spec.case import seed
+from impls.spec.cost import bytes_min
 
 # A worker that is silent for so long hangs; the slowest right task stays far below.
 ANSWER_S = 180.0
-# A sample is dirty when the thread waited for a core for more than this share of it.
-DIRTY_SHARE = 0.02
 DTYPE = "float32"
 # Verdicts of answers; that of a timed one comes from its samples.
 VERDICTS = {
@@ -55,10 +55,10 @@ class SilenceError(WorkerError):
 class Worker:
     """A process that times one backend beside PyTorch; a context that ends it."""
 
-    def __init__(self, spec: str, threads: int) -> None:
+    def __init__(self, spec: str, threads: int, reference: str = "") -> None:
         self.spec, self.threads = spec, threads
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", spec, str(threads)],
+            [sys.executable, "-m", "bench.worker", spec, str(threads), reference],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -68,11 +68,16 @@ class Worker:
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        started = self._next()
-        if "error" in started:
-            self.close()
-            raise WorkerError(started["error"])
-        self.proof: dict[str, int] = started["threads"]
+        self._proof: dict[str, int] = {}
+
+    def proof(self) -> dict[str, int]:
+        """How many threads each pool was found to have; WorkerError if it could not start."""
+        if not self._proof:
+            started = self._next()
+            if "error" in started:
+                raise WorkerError(started["error"])
+            self._proof = started["threads"]
+        return self._proof
 
     def ask(self, task: dict[str, Any]) -> list[Answer]:
         """The answers to a task; WorkerError if the worker dies or hangs over it."""
@@ -122,45 +127,85 @@ class Outcome:
 
 
 class Duels:
-    """Runs tasks one after the other; a worker lives as long as its backend is asked."""
+    """Runs tasks one after the other; workers live as long as their backend is asked.
 
-    def __init__(self, preset: Preset, *, once: bool) -> None:
-        self.preset, self.once = preset, once
+    reference: a backend in PyTorch's place, "" for PyTorch.
+    """
+
+    def __init__(self, preset: Preset, *, once: bool, reference: str = "") -> None:
+        self.preset, self.once, self.reference = preset, once, reference
         self.proofs: dict[str, dict[str, int]] = {}
-        self._worker: Worker | None = None
+        self._asked: tuple[str, int] = ("", 0)
+        self._workers: list[Worker] = []
+        self._refusal: WorkerError | None = None
 
     def run(self, spec: str, task: Task, threads: str) -> list[Outcome]:
         """The rows of a task on a backend: its own, and its shrunk twin's if it was too slow."""
+        answers = self._ask(spec, task, threads, 0, self.preset.call_cap_s)
+        found = [outcome(spec, task.direction, threads, answer) for answer in answers]
+        *skipped, last = found
+        if answers[-1]["status"] == "timed":
+            last = self._repeated(spec, replace(task, workload=last.row.workload), threads, last)
+        return [*skipped, last]
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+
+    def _repeated(self, spec: str, task: Task, threads: str, first: Outcome) -> Outcome:
+        """What the first process found, with the samples of others until its claim is sure."""
+        samples, row = list(first.samples), first.row
+        least, most = self.preset.processes
+        for process in range(1, most):
+            if process >= least and row.p_value is not None and row.p_value <= SURE:
+                break
+            (answer,) = self._ask(spec, task, threads, process, None)
+            if answer["status"] != "timed":
+                return outcome(spec, task.direction, threads, answer)
+            samples += _numbered(answer, process)
+            row = measured(row, samples)
+        return Outcome(row, samples)
+
+    def _ask(
+        self, spec: str, task: Task, threads: str, process: int, call_cap_s: float | None
+    ) -> list[Answer]:
+        """The answers of one process; if it ends over it, that is the answer."""
         request = {
             "workload": task.workload,
             "direction": task.direction,
             "dtype": DTYPE,
             "rounds": self.preset.rounds,
-            "call_cap_s": self.preset.call_cap_s,
-            "budget_s": self.preset.group_budget_s,
+            "call_cap_s": call_cap_s,
+            "budget_s": self.preset.budget_s,
             "once": self.once,
+            "seed": [order_seed(task.workload, task.direction), process],
         }
         try:
-            answers = self._worker_for(spec, threads).ask(request)
+            return self._worker_for(spec, threads, process).ask(request)
         except WorkerError as error:
             self.close()
-            answers = [{"workload": task.workload, "status": error.status, "reason": str(error)}]
-        return [outcome(spec, task.direction, threads, answer) for answer in answers]
+            return [{"workload": task.workload, "status": error.status, "reason": str(error)}]
 
-    def close(self) -> None:
-        """End the worker, if there is one."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-
-    def _worker_for(self, spec: str, threads: str) -> Worker:
+    def _worker_for(self, spec: str, threads: str, process: int) -> Worker:
+        """The worker of this number; the least that a row needs are started at once."""
         count = 1 if threads == ONE_THREAD else cores()
-        worker = self._worker
-        if worker is None or (worker.spec, worker.threads) != (spec, count):
+        if self._asked != (spec, count):
             self.close()
-            self._worker = worker = Worker(spec, count)
-            self.proofs[f"{label(spec)}, {threads}"] = worker.proof
-        return worker
+            self._asked, self._refusal = (spec, count), None
+        if self._refusal:
+            raise self._refusal
+        least = 1 if self.once else self.preset.processes[0]
+        while len(self._workers) <= process or len(self._workers) < least:
+            self._workers.append(Worker(spec, count, self.reference))
+        try:
+            proofs = [worker.proof() for worker in self._workers]
+        except WorkerError as error:
+            self._refusal = error  # it would not start for the next row either
+            raise
+        self.proofs[f"{label(spec)}, {threads}"] = proofs[process]
+        return self._workers[process]
 
 
 def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:
@@ -178,6 +223,7 @@ def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:
         dtype=DTYPE,
         batch=workload.batch,
         threads=threads,
+        seed=order_seed(workload.name, direction),
         times=workload.times,
         macs=workload.macs,
         bytes_min=bytes_min(workload.plan, direction, np.dtype(DTYPE).itemsize),
@@ -188,49 +234,23 @@ def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:
     )
     if answer["status"] != "timed":
         return Outcome(row, [])
-    return Outcome(replace(row, **_statistics(row, answer["samples"])), answer["samples"])
+    samples = _numbered(answer, 0)
+    return Outcome(measured(row, samples), samples)
 
 
-def _statistics(row: Row, samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """The columns that come from samples."""
-    times = {arm: _seconds(samples, arm, row.threads) for arm in (BACKEND, TORCH, TWIN)}
-    arm, twin = ratio(times[TORCH], times[BACKEND]), ratio(times[TORCH], times[TWIN])
-    dirty = [s["delay_ns"] > DIRTY_SHARE * s["wall_ns"] for s in samples]
-    verdict, reason = judge(arm, twin, float(np.mean(dirty)), row.threads)
-    median = float(np.median(times[BACKEND]))
-    return {
-        "verdict": verdict,
-        "reason": reason,
-        "ratio": arm.median,
-        "ratio_low": arm.low,
-        "ratio_high": arm.high,
-        "twin_ratio": twin.median,
-        "time_median_s": median,
-        "time_min_s": float(times[BACKEND].min()),
-        "torch_median_s": float(np.median(times[TORCH])),
-        "gflops_per_s": flops(row.macs) / median / 1e9,
-        "rounds": len(times[BACKEND]),
-        "dirty_share": float(np.mean(dirty)),
-    }
+def order_seed(workload: str, direction: str) -> int:
+    """What the order of the arms comes from, together with the number of the process."""
+    return seed(f"{workload} {direction}")
 
 
 def backend_seconds(outcome: Outcome) -> list[float]:
     """The backend's seconds per call, a value per round; empty if it was not timed."""
-    if not outcome.samples:
-        return []
-    return [float(s) for s in _seconds(outcome.samples, BACKEND, outcome.row.threads)]
+    chosen = [sample for sample in outcome.samples if sample["arm"] == BACKEND]
+    return [float(s) for s in seconds(pd.DataFrame(chosen), outcome.row.threads)] if chosen else []
 
 
-def _seconds(samples: list[dict[str, Any]], arm: str, threads: str) -> ndarray:
-    """Seconds per call, a value per round.
-
-    On one thread the time it waited for a core is taken off: measured, ratios then stay within 3 %
-    beside two busy neighbors, and were off by 50 % with it.
-    """
-    chosen = sorted((s for s in samples if s["arm"] == arm), key=lambda sample: sample["round"])
-    spent = [s["wall_ns"] - (s["delay_ns"] if threads == ONE_THREAD else 0) for s in chosen]
-    calls = [s["calls"] for s in chosen]
-    return np.array(spent) / np.array(calls) / 1e9
+def _numbered(answer: Answer, process: int) -> list[dict[str, Any]]:
+    return [{"process": process, **sample} for sample in answer["samples"]]
 
 
 def label(spec: str) -> str:

@@ -15,6 +15,7 @@ class Row:
     dtype: str
     batch: int
     threads: str
+    seed: int
     times: int
     macs: int
     bytes_min: int
@@ -23,12 +24,20 @@ class Row:
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
     twin_ratio: float | None = None
     time_median_s: float | None = None
     time_min_s: float | None = None
     torch_median_s: float | None = None
     gflops_per_s: float | None = None
+    processes: int | None = None
     rounds: int | None = None
     dirty_share: float | None = None
+    cores_used: float | None = None
+    drift: float | None = None
+    carry_over: float | None = None
+    modes: float | None = None
+    flags: str = ""
     grade: float | None = None
     repeat: str

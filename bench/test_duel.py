@@ -14,9 +14,11 @@ from bench import duel
 from bench.duel import Duels
 from bench.machine import ROOT
 from bench.statistics import Verdict
+from bench.timing import MIN_ROUNDS
 from bench.workloads.presets import PRESETS, Task
 
-SMOKE = PRESETS["smoke"]
+# One process where several would show nothing else: starting them is what takes time.
+SMOKE = replace(PRESETS["smoke"], processes=(1, 1))
 CONV = Task("simplecnn:conv1@1/4", "forward")
 SOURCE = """
 import time
@@ -37,6 +39,13 @@ def duels() -> Iterator[Duels]:
     found.close()
 
 
+@pytest.fixture
+def many_duels(request: pytest.FixtureRequest) -> Iterator[Duels]:
+    found = Duels(replace(SMOKE, processes=request.param), once=False)
+    yield found
+    found.close()
+
+
 def sinning(tmp_path: Path, sin: str) -> str:
     path = tmp_path / "sinning.py"
     path.write_text(SOURCE.format(sin=sin))
@@ -48,12 +57,26 @@ def test_a_right_backend_is_timed_beside_pytorch(duels: Duels) -> None:
     row = outcome.row
     assert row.verdict not in (Verdict.FAILED, Verdict.SKIPPED)
     assert row.ratio_low <= row.ratio <= row.ratio_high  # type: ignore[operator]
-    assert row.rounds == SMOKE.rounds or row.rounds >= 6  # type: ignore[operator]
+    assert row.rounds >= MIN_ROUNDS  # type: ignore[operator]
     assert {s["arm"] for s in outcome.samples} == {"backend", "torch", "twin"}
     assert len(duel.backend_seconds(outcome)) == row.rounds
     assert row.grade is not None
     assert 0 < row.grade < 4
     assert set(duels.proofs["im2col, one"].values()) == {1}
+
+
+@pytest.mark.parametrize("many_duels", [(2, 3)], indirect=True)
+def test_a_row_is_timed_in_more_processes_until_its_claim_is_sure(
+    many_duels: Duels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duel, "SURE", 1.0)
+    (sure,) = many_duels.run("im2col", CONV, "one")
+    assert sure.row.processes == 2
+    monkeypatch.setattr(duel, "SURE", -1.0)
+    (never_sure,) = many_duels.run("im2col", CONV, "one")
+    assert never_sure.row.processes == 3
+    assert {s["process"] for s in never_sure.samples} == {0, 1, 2}
+    assert len({s["wall_ns"] for s in never_sure.samples if s["arm"] == "backend"}) > 3
 
 
 def test_a_wrong_result_is_not_timed(duels: Duels, tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def row(backend: str, direction: str, verdict: str, ratio: float | None, reason:
         }  # fmt: skip
     return Row(
         backend=backend, network="resnet50", workload="resnet50:conv1", op="conv2d",
-        direction=direction, dtype="float32", batch=1, threads="one", times=1, macs=118013952,
-        bytes_min=3852800, verdict=verdict, reason=reason, ratio=ratio, repeat="python ...",
-        **timed,
+        direction=direction, dtype="float32", batch=1, threads="one", seed=1, times=1,
+        macs=118013952, bytes_min=3852800, verdict=verdict, reason=reason, ratio=ratio,
+        repeat="python ...", **timed,
     )  # fmt: skip
 
 

@@ -5,10 +5,11 @@ Nothing here knows what an arm computes. The clock is a parameter, so that tests
 
 import gc
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from time import perf_counter_ns
+from math import ceil
+from time import perf_counter_ns, process_time_ns
 from typing import NamedTuple
 
 import numpy as np
@@ -17,22 +18,28 @@ Call = Callable[[], object]
 
 # A sample is at least this long: the clock and the loop around a call are then below 0.01 %.
 SAMPLE_NS = 2_000_000
-# An order-statistic interval of the median at 95 % needs six values.
-MIN_ROUNDS = 6
+# However slow the arms are: a median of three survives one bad sample.
+MIN_ROUNDS = 3
 # On all cores: how long the pools of the arm before may still spin (measured: 10 ms).
 PRIME_NS = 10_000_000
+# A call that is longer needs no prime: what the arm before left in caches costs it below 1 %.
+LONG_NS = 200_000_000
 
 
 class Clock(NamedTuple):
-    """wall_ns: a steady clock. delay_ns: how long this thread was ready to run, but did not."""
+    """wall_ns: a steady clock. delay_ns: how long this thread was ready to run, but did not.
+
+    cpu_ns: what all threads of the process have spent on a core.
+    """
 
     wall_ns: Callable[[], int]
     delay_ns: Callable[[], int]
+    cpu_ns: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One timing of one arm. calls: how many calls it holds; wall and delay are of all of them."""
+    """One timing of one arm. calls: how many calls it holds; the times are of all of them."""
 
     round: int
     position: int
@@ -40,17 +47,20 @@ class Sample:
     calls: int
     wall_ns: int
     delay_ns: int
+    cpu_ns: int
 
 
 def thread_clock() -> Clock:
     """The clock of the calling thread; delay is always 0 where the kernel does not tell it."""
+    # Windows counts processor time in steps of 16 ms.
+    cpu_ns = perf_counter_ns if sys.platform == "win32" else process_time_ns
     try:
         file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         os.pread(file, 64, 0).split()[1]
     except (OSError, IndexError):
-        return Clock(perf_counter_ns, lambda: 0)
+        return Clock(perf_counter_ns, lambda: 0, cpu_ns)
     # The second field is the run delay; reading it so takes about 1 us.
-    return Clock(perf_counter_ns, lambda: int(os.pread(file, 64, 0).split()[1]))
+    return Clock(perf_counter_ns, lambda: int(os.pread(file, 64, 0).split()[1]), cpu_ns)
 
 
 def run(
@@ -60,7 +70,7 @@ def run(
     rounds: int,
     budget_s: float,
     all_cores: bool,
-    seed: int,
+    seed: Sequence[int],
 ) -> list[Sample]:
     """Samples of every arm, `rounds` of them unless the budget ends first; at least MIN_ROUNDS."""
     calls = {arm: _calls_per_sample(call, clock) for arm, call in arms.items()}
@@ -69,16 +79,38 @@ def run(
     gc.collect()
     gc.disable()
     try:
-        for number, order in enumerate(_orders(tuple(arms), rounds, seed)):
+        for number, order in zip(range(rounds), orders(tuple(arms), seed), strict=False):
             if number >= MIN_ROUNDS and clock.wall_ns() - start > budget_s * 1e9:
                 break
             for position, arm in enumerate(order):
-                _prime(arms[arm], all_cores, clock)
-                sample = _sample(arms[arm], calls[arm], clock)
-                samples.append(Sample(number, position, arm, calls[arm], *sample))
+                count, is_long = calls[arm]
+                if all_cores or not is_long:
+                    _prime(arms[arm], all_cores, clock)
+                samples.append(
+                    Sample(number, position, arm, count, *time_calls(arms[arm], count, clock))
+                )
     finally:
         gc.enable()
     return samples
+
+
+def williams(count: int) -> list[tuple[int, ...]]:
+    """Orders of so many arms: each is in each place, and directly after each other, as often.
+
+    A Williams square (1949); for an odd number of arms with its mirror image.
+    """
+    # 0, 1, n - 1, 2, n - 2, ...: neighbors differ by every number, so all shifts of it balance.
+    first = [0, *(-k // 2 % count if k % 2 == 0 else (k + 1) // 2 for k in range(1, count))]
+    square = [tuple((arm + shift) % count for arm in first) for shift in range(count)]
+    return square if count % 2 == 0 else square + [order[::-1] for order in square]
+
+
+def orders(arms: Sequence[str], seed: Sequence[int]) -> Iterator[tuple[str, ...]]:
+    """Orders of the arms without end: whole Williams squares, each shuffled."""
+    square, rng = williams(len(arms)), np.random.default_rng(seed)
+    while True:
+        for row in rng.permutation(len(square)):
+            yield tuple(arms[arm] for arm in square[row])
 
 
 def seconds_of(call: Call, wall_ns: Callable[[], int] = perf_counter_ns) -> float:
@@ -88,30 +120,21 @@ def seconds_of(call: Call, wall_ns: Callable[[], int] = perf_counter_ns) -> floa
     return (wall_ns() - before) / 1e9
 
 
-def _sample(call: Call, calls: int, clock: Clock) -> tuple[int, int]:
-    """(wall, delay) of some calls. The delay is read inside the wall's interval: never longer."""
-    wall, delay = clock.wall_ns(), clock.delay_ns()
-    for _ in range(calls):
+def time_calls(call: Call, count: int, clock: Clock) -> tuple[int, int, int]:
+    """(wall, delay, cpu) of some calls. The wall's interval holds the others': never shorter."""
+    wall, delay, cpu = clock.wall_ns(), clock.delay_ns(), clock.cpu_ns()
+    for _ in range(count):
         call()
-    delay = clock.delay_ns() - delay
-    return clock.wall_ns() - wall, delay
+    cpu, delay = clock.cpu_ns() - cpu, clock.delay_ns() - delay
+    return clock.wall_ns() - wall, delay, cpu
 
 
-def _orders(arms: Sequence[str], rounds: int, seed: int) -> list[tuple[str, ...]]:
-    """Orders of the arms, all of them equally often, shuffled: each follows each other as often."""
-    every = list(permutations(arms))
-    rng = np.random.default_rng(seed)
-    orders: list[tuple[str, ...]] = []
-    while len(orders) < rounds:
-        orders += [every[i] for i in rng.permutation(len(every))]
-    return orders[:rounds]
-
-
-def _calls_per_sample(call: Call, clock: Clock) -> int:
-    """How many calls fill SAMPLE_NS, from the faster of two."""
-    call()
-    fastest = min(seconds_of(call, clock.wall_ns) for _ in range(2))
-    return max(1, round(SAMPLE_NS / 1e9 / max(fastest, 1e-9)))
+def _calls_per_sample(call: Call, clock: Clock) -> tuple[int, bool]:
+    """(How many calls fill SAMPLE_NS, whether a single one is long); from the faster of two."""
+    fastest = seconds_of(call, clock.wall_ns) * 1e9
+    if fastest < LONG_NS:
+        fastest = min(seconds_of(call, clock.wall_ns) * 1e9 for _ in range(2))
+    return max(1, ceil(SAMPLE_NS / max(fastest, 1.0))), fastest >= LONG_NS
 
 
 def _prime(call: Call, all_cores: bool, clock: Clock) -> None:

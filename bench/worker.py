@@ -1,9 +1,10 @@
 """One process that times one backend beside PyTorch: a task a line in, an answer a line out.
 
-    python -m bench.worker BACKEND THREADS
+    python -m bench.worker BACKEND THREADS [REFERENCE]
 
 Started by duel.py with its environment set, before NumPy is imported. A task is checked against
-PyTorch with the very arrays that are then timed; what is wrong is not timed.
+PyTorch with the very arrays that are then timed; what is wrong is not timed. REFERENCE is a backend
+that takes PyTorch's place in the duel: instrument.py tests the harness so.
 """
 
 import json
@@ -23,7 +24,6 @@ from bench.machine import limit_memory
 from bench.workloads import find
 from bench.workloads.workload import Workload, shrunk
 from impls.backend import Backend, KernelError
-from impls.spec.case import seed
 
 BACKEND, TORCH, TWIN = "backend", "torch", "twin"
 # What a call of a shrunk twin is divided by: a quarter of the height and of the width.
@@ -37,12 +37,13 @@ PATIENCE_S = 60.0
 Answer = dict[str, Any]
 
 
-def main(spec: str, threads: int) -> None:
+def main(spec: str, threads: int, reference_spec: str = "") -> None:
     """Answer tasks until standard input ends."""
     out = _private_stdout()
     limit_memory()
     try:
         backend = impls.get(spec)
+        reference = impls.get(reference_spec) if reference_spec else None
         proof = _assert_threads(threads)
     except (Exception, SystemExit) as error:
         _write(out, {"error": f"cannot be timed: {error!r}"})
@@ -51,7 +52,8 @@ def main(spec: str, threads: int) -> None:
     for line in sys.stdin:
         task = json.loads(line)
         try:
-            answers = answer(backend, task, all_cores=threads > 1)
+            answers = answer(backend, reference, task, threads)
+            _assert_threads(threads)  # a kernel may have changed them
         except NotImplementedError as error:  # a kernel that is missing or declared unsupported
             answers = [{"workload": task["workload"], "status": "skipped", "reason": str(error)}]
         except KernelError as error:  # an answer of the wrong type, dtype, shape or order
@@ -62,22 +64,29 @@ def main(spec: str, threads: int) -> None:
         _write(out, {"answers": answers})
 
 
-def answer(backend: Backend, task: dict[str, Any], *, all_cores: bool) -> list[Answer]:
-    """What a task came to: samples, or why there are none; then also its shrunk twin's."""
+def answer(
+    backend: Backend, reference: Backend | None, task: dict[str, Any], threads: int
+) -> list[Answer]:
+    """What a task came to: samples, or why there are none; then also its shrunk twin's.
+
+    Without a cap, which the first of several processes has minded, the workload is timed as it is.
+    """
     workload = find(task["workload"])
+    if task["call_cap_s"] is None:
+        return [_time(backend, reference, workload, task, threads)]
     twin = shrunk(workload, SHRINK) if workload.shrink == 1 else workload
     estimate = _estimate(backend, workload, twin, task)
     if task["call_cap_s"] < estimate <= NEAR * task["call_cap_s"]:
         call = backend_call(backend, problem(workload, task["direction"], task["dtype"]))
         estimate = timing.seconds_of(call)
     if estimate <= task["call_cap_s"]:
-        return [_time(backend, workload, task, all_cores)]
+        return [_time(backend, reference, workload, task, threads)]
     reason = f"a call would take {estimate:.3g} s, the cap is {task['call_cap_s']:g} s"
     skipped = {"workload": workload.name, "status": "skipped", "reason": reason}
     twin_s = estimate * twin.macs / workload.macs
     if twin.name == workload.name or twin_s > task["call_cap_s"]:
         return [skipped]
-    return [skipped, _time(backend, twin, task, all_cores)]
+    return [skipped, _time(backend, reference, twin, task, threads)]
 
 
 def _estimate(backend: Backend, workload: Workload, twin: Workload, task: dict[str, Any]) -> float:
@@ -89,7 +98,13 @@ def _estimate(backend: Backend, workload: Workload, twin: Workload, task: dict[s
     return again * workload.macs / twin.macs
 
 
-def _time(backend: Backend, workload: Workload, task: dict[str, Any], all_cores: bool) -> Answer:
+def _time(
+    backend: Backend,
+    reference: Backend | None,
+    workload: Workload,
+    task: dict[str, Any],
+    threads: int,
+) -> Answer:
     """Check a workload, then time it: backend, PyTorch, and PyTorch again as its own twin."""
     given = problem(workload, task["direction"], task["dtype"])
     call = backend_call(backend, given)
@@ -97,15 +112,17 @@ def _time(backend: Backend, workload: Workload, task: dict[str, Any], all_cores:
     found: Answer = {"workload": workload.name, "grade": grade}
     if message:
         return {**found, "status": "failed", "reason": message}
-    arms = {BACKEND: call, TORCH: torch_call(given), TWIN: torch_call(given)}
+    first, again = (
+        backend_call(reference, given) if reference else torch_call(given) for _ in range(2)
+    )
+    arms = {BACKEND: call, TORCH: first, TWIN: again}
     if task["once"]:
         for arm in arms.values():
             arm()
         return {**found, "status": "once", "reason": "not timed: every arm ran once"}
     samples = timing.run(
         arms, timing.thread_clock(), rounds=task["rounds"], budget_s=task["budget_s"],
-        all_cores=all_cores,
-        seed=seed(f"{workload.name} {given.direction}"),
+        all_cores=threads > 1, seed=task["seed"],
     )  # fmt: skip
     return {**found, "status": "timed", "reason": "", "samples": [asdict(s) for s in samples]}
 
@@ -138,4 +155,4 @@ def _write(out: TextIO, message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

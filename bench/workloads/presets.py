@@ -21,9 +21,10 @@ class Preset:
     """What a run times.
 
     why: what it is for. rows: for one image each. batches: images per call.
-    threads: of THREADS. rounds: samples per backend, before any extension.
+    threads: of THREADS. processes: in how many every row is timed at least, and until its claim is
+    sure at most. rounds: samples of every arm in each of them.
+    budget_s: wall time for these rounds.
     call_cap_s: a backend whose call takes longer is skipped, with that reason.
-    group_budget_s: wall time for all rounds of one task.
     """
 
     name: str
@@ -31,9 +32,10 @@ class Preset:
     rows: tuple[Task, ...]
     batches: tuple[int, ...] = (1,)
     threads: tuple[str, ...] = (ONE_THREAD,)
+    processes: tuple[int, int]
     rounds: int
+    budget_s: float
     call_cap_s: float
-    group_budget_s: float
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -63,9 +65,10 @@ SMOKE = Preset(
         ("simplecnn:fc", "forward"),
         ("vit:patches@1/4", "forward"),
     ),
-    rounds=7,
+    processes=(2, 2),
+    rounds=12,
+    budget_s=0.3,
     call_cap_s=0.1,
-    group_budget_s=0.5,
 )
 
 QUICK = Preset(
@@ -84,9 +87,10 @@ QUICK = Preset(
         ("resnet50:avgpool", "forward"),
         ("resnet50:relu1", "forward"),
     ),
-    rounds=15,
-    call_cap_s=0.5,
-    group_budget_s=3.0,
+    processes=(3, 5),
+    rounds=48,
+    budget_s=0.7,
+    call_cap_s=0.3,
 )
 
 STANDARD = Preset(
@@ -125,9 +129,10 @@ STANDARD = Preset(
         ("vit:patches", "forward"),
         ("simplecnn:conv2", "forward"),
     ),
-    rounds=21,
-    call_cap_s=2.0,
-    group_budget_s=20.0,
+    processes=(3, 6),
+    rounds=60,
+    budget_s=1.5,
+    call_cap_s=1.0,
 )
 
 FULL = Preset(
@@ -140,9 +145,10 @@ FULL = Preset(
     ),
     batches=(1, 8),
     threads=THREADS,
-    rounds=21,
-    call_cap_s=2.0,
-    group_budget_s=10.0,
+    processes=(3, 6),
+    rounds=60,
+    budget_s=1.5,
+    call_cap_s=1.0,
 )
 
 PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, FULL)}

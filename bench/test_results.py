@@ -1,0 +1,178 @@
+"""Rows from samples: times, verdicts and what makes them invalid, on samples that are made up."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import timing
+from bench.results import corrected, measured
+from bench.row import Row
+from bench.statistics import LEVEL, Verdict
+
+MS = 1_000_000
+ARMS = ("backend", "torch", "twin")
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def row(threads: str = "one") -> Row:
+    return Row(
+        backend="numba", network="resnet50", workload="resnet50:conv1", op="conv2d",
+        direction="forward", dtype="float32", batch=1, threads=threads, seed=1, times=1,
+        macs=1_000_000, bytes_min=1, verdict="", reason="", repeat="python ...",
+    )  # fmt: skip
+
+
+def unchanged(sample: dict[str, Any]) -> dict[str, Any]:
+    return sample
+
+
+def made_up(
+    ratio: float, *, noise: float = 0.01, seed: int = 1, change: Change = unchanged
+) -> list[dict[str, Any]]:
+    """Samples of three processes; the backend's call takes 8 ms / ratio, PyTorch's 8 ms."""
+    rng, samples = np.random.default_rng(seed), []
+    for process in range(3):
+        for number, order in zip(range(18), timing.orders(ARMS, [seed, process]), strict=False):
+            before = ""
+            for position, arm in enumerate(order):
+                cost = 8 * MS * np.exp(noise * rng.standard_normal())
+                ns = int(2 * (cost / ratio if arm == "backend" else cost))
+                sample = {
+                    "process": process, "round": number, "position": position, "arm": arm,
+                    "calls": 2, "wall_ns": ns, "delay_ns": 0, "cpu_ns": ns,
+                }  # fmt: skip
+                changed = change({**sample, "before": before})
+                samples.append({name: changed[name] for name in sample})
+                before = arm
+    return samples
+
+
+def slower(sample: dict[str, Any], factor: float) -> dict[str, Any]:
+    return {**sample, **{n: int(factor * sample[n]) for n in ("wall_ns", "cpu_ns")}}
+
+
+@pytest.mark.parametrize(
+    "ratio, verdict", [(2.0, "FASTER"), (0.5, "SLOWER"), (1.0, "SAME"), (1.03, "UNDECIDED")]
+)
+def test_a_row_says_what_its_samples_say(ratio: float, verdict: str) -> None:
+    found = measured(row(), made_up(ratio))
+    assert found.verdict == verdict
+    assert found.ratio == pytest.approx(ratio, rel=0.01)
+    assert found.ratio_low < found.ratio < found.ratio_high  # type: ignore[operator]
+    assert found.twin_ratio == pytest.approx(1, rel=0.01)
+    assert (found.processes, found.rounds, found.flags) == (3, 54, "")
+    assert found.time_median_s == pytest.approx(0.008 / ratio, rel=0.01)
+    assert found.torch_median_s == pytest.approx(0.008, rel=0.01)
+    assert found.gflops_per_s == pytest.approx(2e6 / 0.008 * ratio / 1e9, rel=0.01)
+    assert (found.dirty_share, found.cores_used) == (0, 1)
+
+
+def test_the_same_row_comes_from_samples_in_any_order_and_from_a_file(tmp_path: Any) -> None:
+    samples = made_up(1.3)
+    path = tmp_path / "samples.csv"
+    pd.DataFrame(samples[::-1]).to_csv(path, index=False)
+    stored: list[dict[str, Any]] = json.loads(pd.read_csv(path).to_json(orient="records"))
+    assert measured(row(), stored) == measured(row(), samples)
+
+
+def test_one_thread_is_timed_by_the_processor_and_all_cores_by_the_wall() -> None:
+    def waits(sample: dict[str, Any]) -> dict[str, Any]:
+        return {**sample, "wall_ns": 3 * sample["wall_ns"] if sample["arm"] == "torch" else
+                sample["wall_ns"]}  # fmt: skip
+
+    samples = made_up(1.0, change=waits)
+    assert measured(row(), samples).ratio == pytest.approx(1, rel=0.01)
+    assert measured(row("all"), samples).ratio == pytest.approx(3, rel=0.01)
+
+
+def preempted(sample: dict[str, Any]) -> dict[str, Any]:
+    wait = sample["wall_ns"]
+    return {**sample, "wall_ns": 2 * wait, "delay_ns": wait}
+
+
+def other_twin(sample: dict[str, Any]) -> dict[str, Any]:
+    return slower(sample, 1.1) if sample["arm"] == "twin" else sample
+
+
+def after_torch(sample: dict[str, Any]) -> dict[str, Any]:
+    late = sample["arm"] == "backend" and sample["before"] == "torch"
+    return slower(sample, 1.2) if late else sample
+
+
+def two_threads(sample: dict[str, Any]) -> dict[str, Any]:
+    cost = sample["wall_ns"] // 2 if sample["arm"] == "backend" else sample["wall_ns"]
+    return {**sample, "wall_ns": cost}
+
+
+def elsewhere(sample: dict[str, Any]) -> dict[str, Any]:
+    cost = sample["cpu_ns"] // 10 if sample["arm"] == "backend" else sample["cpu_ns"]
+    return {**sample, "cpu_ns": cost}
+
+
+@pytest.mark.parametrize(
+    "change, threads, reason",
+    [
+        (preempted, "one", "100% of the samples were kept from a core"),
+        (preempted, "all", "100% of the samples were kept from a core"),
+        (other_twin, "one", "PyTorch differs from itself by 9%"),
+        (after_torch, "one", "the arm before changes the ratio by 20%"),
+        (two_threads, "one", "it used 2.0 cores, but should use one thread"),
+        (elsewhere, "one", "only 10% of its time passed on the processor: it waits for something"),
+    ],
+)
+def test_what_makes_a_row_invalid(change: Change, threads: str, reason: str) -> None:
+    found = measured(row(threads), made_up(2.0, noise=0.001, change=change))
+    assert found.verdict == Verdict.INVALID
+    assert reason in found.reason
+    # Without it the row is as clear as can be.
+    assert measured(row(threads), made_up(2.0, noise=0.001)).verdict == Verdict.FASTER
+
+
+def test_on_all_cores_a_backend_may_use_them() -> None:
+    assert measured(row("all"), made_up(1.0, change=two_threads)).verdict == Verdict.FASTER
+
+
+def drifting(sample: dict[str, Any]) -> dict[str, Any]:
+    late = sample["arm"] == "backend"
+    return slower(sample, 1 + 0.01 * sample["round"]) if late else sample
+
+
+def two_modes(sample: dict[str, Any]) -> dict[str, Any]:
+    late = sample["arm"] == "backend" and sample["round"] % 5 < 2
+    return slower(sample, 1.2) if late else sample
+
+
+@pytest.mark.parametrize(
+    "change, flag", [(drifting, "drift"), (after_torch, "carry_over"), (two_modes, "modes")]
+)
+def test_a_flag_is_raised_for_its_fault_alone(change: Change, flag: str) -> None:
+    found = measured(row(), made_up(2.0, noise=0.001, change=change))
+    # An arm that is slow in a third of its rounds has two modes as well.
+    assert flag in found.flags.split()
+    assert {*found.flags.split()} <= {flag, "modes"}
+    assert abs(asdict(found)[flag]) > 0.05
+
+
+def test_a_claim_among_many_must_be_surer() -> None:
+    rows = [replace(measured(row(), made_up(2.0, noise=0.5)), p_value=p) for p in (LEVEL - 0.005,)]
+    (alone,) = corrected([replace(rows[0], verdict=Verdict.FASTER)])
+    assert (alone.verdict, alone.p_adjusted) == (Verdict.FASTER, rows[0].p_value)
+    others = [replace(rows[0], p_value=0.9, verdict=Verdict.UNDECIDED) for _ in range(9)]
+    first, *_ = corrected([replace(rows[0], verdict=Verdict.FASTER), *others])
+    assert first.verdict == Verdict.UNDECIDED
+    assert first.reason == "FASTER alone, but not sure enough among all claims of the run"
+    assert first.p_adjusted == pytest.approx(10 * rows[0].p_value)  # type: ignore[operator]
+
+
+def test_what_claims_nothing_is_not_counted() -> None:
+    claim = replace(measured(row(), made_up(2.0)), p_value=LEVEL - 0.005)
+    invalid = replace(claim, p_value=0.9, verdict=Verdict.INVALID)
+    skipped = replace(row(), verdict=Verdict.SKIPPED)
+    found = corrected([claim, *[invalid] * 5, *[skipped] * 5])
+    assert [r.verdict for r in found] == ["FASTER"] + ["INVALID"] * 5 + ["SKIPPED"] * 5
+    assert found[1:] == [invalid] * 5 + [skipped] * 5
