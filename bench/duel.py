@@ -165,7 +165,7 @@ class Duels:
             if answer["status"] != "timed":
                 return outcome(spec, task.direction, threads, answer)
             samples += _numbered(answer, process)
-            row = measured(row, samples)
+            row = measured(row, pd.DataFrame(samples))
         return Outcome(row, samples)
 
     def _ask(
@@ -235,7 +235,7 @@ def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:
     if answer["status"] != "timed":
         return Outcome(row, [])
     samples = _numbered(answer, 0)
-    return Outcome(measured(row, samples), samples)
+    return Outcome(measured(row, pd.DataFrame(samples)), samples)
 
 
 def order_seed(workload: str, direction: str) -> int:

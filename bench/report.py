@@ -6,7 +6,7 @@ everything else from these.
 """
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench import plots
+from bench.results import recomputed
 from bench.row import Row
-from bench.runs import Run, load, replace
+from bench.runs import Run, load, load_samples, replace
 from bench.statistics import Verdict
 from bench.stored import RunError
 from bench.training import record, section
@@ -29,11 +30,13 @@ from impls.spec.case import LEVELS
 STORED = ("run.json", "conformance.jsonl", record.FILE)
 MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
 TEMPLATES = Path(__file__).parent
+NOTHING = Run("", {}, {}, [])
 
 
-def performance(run: Run) -> pd.DataFrame:
-    """One line per backend, workload and direction: performance.csv."""
-    return pd.DataFrame(run.rows, columns=[field.name for field in fields(Row)])
+def performance(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
+    """One line per backend, workload and direction, from the samples: performance.csv."""
+    rows = recomputed([Row(**row) for row in run.rows], samples)
+    return pd.DataFrame(map(asdict, rows), columns=[field.name for field in fields(Row)])
 
 
 def checks(directory: Path) -> pd.DataFrame:
@@ -65,7 +68,7 @@ def render(directory: Path) -> Iterator[Path]:
     run, found, trained = load(directory), checks(directory), record.load(directory)
     if run is None and found.empty and trained is None:
         raise RunError(f"{directory} must hold one of {', '.join(STORED)}, but has none")
-    timed = performance(run) if run else pd.DataFrame(columns=[f.name for f in fields(Row)])
+    timed = performance(run or NOTHING, load_samples(directory))
     judged = conformance(found) if not found.empty else pd.DataFrame()
     if run:
         yield _csv(timed, directory / "performance.csv")
@@ -90,7 +93,11 @@ def comparison(old: Path, new: Path) -> str:
         run = load(directory)
         if run is None:
             raise RunError(f"{directory} must hold run.json, but has none")
-        frames.append(performance(run).dropna(subset="ratio").set_index(keys)["ratio"])
+        frames.append(
+            performance(run, load_samples(directory))
+            .dropna(subset="ratio")
+            .set_index(keys)["ratio"]
+        )
     table = pd.concat(frames, axis=1, keys=["old", "new"]).dropna().reset_index()
     table["new / old"] = table["new"] / table["old"]
     text: str = table.to_markdown(index=False, floatfmt=".3g")

@@ -13,8 +13,9 @@ import pandas as pd
 from numpy import ndarray
 
 from bench import statistics
-from bench.row import Row
+from bench.row import KEY, Row
 from bench.statistics import Ratio, Verdict
+from bench.stored import RunError
 from bench.worker import BACKEND, TORCH, TWIN
 from bench.workloads.presets import ONE_THREAD
 from impls.spec.cost import flops
@@ -22,12 +23,10 @@ from impls.spec.cost import flops
 # A sample is dirty when it was kept from a core for more than this share of its time.
 DIRTY_SHARE = 0.02
 
-Samples = Sequence[dict[str, Any]]
 
-
-def measured(row: Row, samples: Samples) -> Row:
+def measured(row: Row, samples: pd.DataFrame) -> Row:
     """The row with the columns that come from its samples; its verdict is not yet corrected."""
-    frame = pd.DataFrame(samples).sort_values(["process", "round", "position"])
+    frame = samples.sort_values(["process", "round", "position"])
     frame["before"] = frame.groupby("process")["arm"].shift(fill_value="")
     frame["seconds"] = seconds(frame, row.threads)
     times = frame.pivot(index=["process", "round"], columns="arm", values="seconds")
@@ -64,6 +63,18 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
     p_values = statistics.adjusted([row.p_value for row in valid if row.p_value is not None])
     by_row = dict(zip(map(id, valid), p_values, strict=True))
     return [_corrected(row, by_row[id(row)]) if id(row) in by_row else row for row in rows]
+
+
+def recomputed(rows: Sequence[Row], samples: pd.DataFrame) -> list[Row]:
+    """All rows of a run from its stored samples; RunError for a row that has lost them."""
+    groups = dict(list(samples.groupby(list(KEY)))) if len(samples) else {}
+    found = []
+    for row in rows:
+        name = tuple(getattr(row, column) for column in KEY)
+        if row.ratio is not None and name not in groups:
+            raise RunError(f"samples.csv must hold the samples of {' '.join(name)}, but has none")
+        found.append(measured(row, groups[name]) if name in groups else row)
+    return corrected(found)
 
 
 def seconds(frame: pd.DataFrame, threads: str) -> "pd.Series[float]":

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# What tells a row from all others of its run.
+KEY = ("backend", "workload", "direction", "threads")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:

@@ -20,12 +20,10 @@ import pandas as pd
 
 from bench import stored
 from bench.duel import Outcome
-from bench.row import Row
+from bench.row import KEY, Row
 from bench.stored import RunError
 
-SCHEMA = 1
-# What tells a row from all others of its run.
-KEY = ("backend", "workload", "direction", "threads")
+SCHEMA = 2
 RUN, SAMPLES, JOURNAL = "run.json", "samples.csv", "journal.jsonl"
 
 Key = tuple[str, str, str, str]

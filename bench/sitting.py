@@ -11,7 +11,7 @@ from bench import machine, runs
 from bench.duel import Outcome, label
 from bench.load import Load, look
 from bench.plan import PLAN, Keep, Plan
-from bench.row import Row
+from bench.row import KEY, Row
 from bench.runs import Journal, Key, Run
 from bench.sources import digest
 from bench.statistics import Verdict
@@ -104,16 +104,16 @@ def _of(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
     rows = {runs.key(row) for row in run.rows}
     if samples.empty:
         return samples
-    return samples[[k in rows for k in zip(*(samples[n] for n in runs.KEY), strict=True)]]
+    return samples[[k in rows for k in zip(*(samples[n] for n in KEY), strict=True)]]
 
 
 def _done(run: Run, samples: pd.DataFrame) -> dict[Key, list[Outcome]]:
     """Outcomes of a run's rows; those of a skipped row hold its shrunk twin's too."""
     done: dict[Key, list[Outcome]] = {}
-    groups = dict(list(samples.groupby(list(runs.KEY)))) if len(samples) else {}
+    groups = dict(list(samples.groupby(list(KEY)))) if len(samples) else {}
     for row in run.rows:
         key = runs.key(row)
-        mine = groups.get(key, samples[:0]).drop(columns=list(runs.KEY), errors="ignore")
+        mine = groups.get(key, samples[:0]).drop(columns=list(KEY), errors="ignore")
         records = [{str(name): value for name, value in s.items()} for s in mine.to_dict("records")]
         done[key] = [Outcome(Row(**row), records)]
         backend, workload, direction, threads = key

@@ -1,5 +1,6 @@
 """Stored runs become tables and pages; what is no run is refused in clear words."""
 
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.machine import ROOT
 from bench.row import Row
 from bench.runs import Run, frame, store
 from bench.stored import RunError
+from bench.synthetic import made_up
 from conformance import jsonl
 
 CEILINGS = {"gflops_per_s": 100.0, "gbytes_per_s": 20.0}
@@ -74,6 +76,11 @@ def recorded(rows: list[dict[str, Any]]) -> jsonl.Recorded:
     return jsonl.Recorded(header, rows, footer)
 
 
+def sampled(rows: list[Row]) -> list[Outcome]:
+    """Rows with samples that tell their ratio."""
+    return [Outcome(r, made_up(r.ratio, noise=0)) for r in rows if r.ratio is not None]
+
+
 CHECKS = [
     check("numba", "passed", "core"),
     check("numba", "failed", "core", "output[0]=1.0, but should be <2.0>"),
@@ -84,8 +91,7 @@ CHECKS = [
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     run = Run("quick", MACHINE, {"numba, one": {"torch": 1}}, [asdict(r) for r in ROWS])
-    sample = {"round": 0, "position": 1, "arm": "torch", "calls": 2, "wall_ns": 9, "delay_ns": 0}
-    store(run, frame([Outcome(ROWS[0], [sample])]), tmp_path)
+    store(run, frame(sampled(ROWS)), tmp_path)
     jsonl.write(tmp_path / "conformance.jsonl", recorded(CHECKS))
     return tmp_path
 
@@ -103,8 +109,28 @@ def test_performance_csv_has_the_rows(stored: Path) -> None:
     list(report.render(stored))
     table = pd.read_csv(stored / "performance.csv")
     assert list(table.columns) == [field.name for field in fields(Row)]
-    assert list(table["ratio"].dropna()) == [2.0, 0.5]
+    assert list(table["ratio"].dropna()) == pytest.approx([2.0, 0.5])
     assert table["reason"].iloc[2] == "a call would take 40 s, the cap is 0.5 s"
+
+
+def test_every_figure_is_computed_from_the_samples_alone(stored: Path) -> None:
+    list(report.render(stored))
+    figures = (stored / "performance.csv").read_bytes()
+    run = json.loads((stored / "run.json").read_text())
+    for stored_row in run["rows"]:
+        if stored_row["ratio"] is not None:
+            stored_row |= {"ratio": 9.0, "verdict": "SAME", "time_median_s": 1.0, "p_value": 1.0}
+    (stored / "run.json").write_text(json.dumps(run))
+    list(report.render(stored))
+    assert (stored / "performance.csv").read_bytes() == figures
+    samples = pd.read_csv(stored / "samples.csv")
+    is_backend = samples["arm"] == "backend"
+    samples.loc[is_backend, ["wall_ns", "cpu_ns"]] *= 2
+    samples.to_csv(stored / "samples.csv", index=False)
+    list(report.render(stored))
+    table = pd.read_csv(stored / "performance.csv")
+    assert list(table["ratio"].dropna()) == pytest.approx([1.0, 0.25])
+    assert list(table["verdict"]) == ["SAME", "SLOWER", "SKIPPED"]
 
 
 def test_conformance_csv_counts_checks(stored: Path) -> None:
@@ -132,7 +158,7 @@ def test_the_page_says_what_was_found_and_is_self_contained(stored: Path) -> Non
 def test_the_markdown_says_the_same(stored: Path) -> None:
     list(report.render(stored))
     text = (stored / "report.md").read_text()
-    assert "2x ▲ [1.8, 2.2]" in text
+    assert "2x ▲ [2, 2]" in text
     assert "    failed: output[0]=1.0, but should be <2.0>" in text
     assert "    repeat: pytest ...\n    map: output[0]\n      .#\n" in text
     assert "| loop      | extended | 0 / 1" in text
@@ -161,7 +187,7 @@ def test_a_run_alone_makes_a_page(stored: Path) -> None:
     assert "Passed of promised" not in (stored / "report.md").read_text()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 2}', '{"schema": 1, "rows": []}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 1}', '{"schema": 2, "rows": []}'])
 def test_a_foreign_run_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match="must be a run that"):
@@ -183,7 +209,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_comparison_sets_the_ratios_of_two_runs_side_by_side(stored: Path, tmp_path: Path) -> None:
     newer = [row("numba", "forward", "FASTER", 3.0), *ROWS[1:]]
     other = tmp_path / "other"
-    store(Run("quick", MACHINE, {}, [asdict(r) for r in newer]), frame([]), other)
+    store(Run("quick", MACHINE, {}, [asdict(r) for r in newer]), frame(sampled(newer)), other)
     table = report.comparison(stored, other)
     assert (
         "| numba     | resnet50:conv1 | forward     | one       |   2   |   3   |         1.5 |"

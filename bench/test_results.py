@@ -1,22 +1,16 @@
 """Rows from samples: times, verdicts and what makes them invalid, on samples that are made up."""
 
-import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from bench import timing
-from bench.results import corrected, measured
-from bench.row import Row
+from bench.results import corrected, measured, recomputed
+from bench.row import KEY, Row
 from bench.statistics import LEVEL, Verdict
-
-MS = 1_000_000
-ARMS = ("backend", "torch", "twin")
-Change = Callable[[dict[str, Any]], dict[str, Any]]
+from bench.stored import RunError
+from bench.synthetic import Change, made_up
 
 
 def row(threads: str = "one") -> Row:
@@ -27,29 +21,8 @@ def row(threads: str = "one") -> Row:
     )  # fmt: skip
 
 
-def unchanged(sample: dict[str, Any]) -> dict[str, Any]:
-    return sample
-
-
-def made_up(
-    ratio: float, *, noise: float = 0.01, seed: int = 1, change: Change = unchanged
-) -> list[dict[str, Any]]:
-    """Samples of three processes; the backend's call takes 8 ms / ratio, PyTorch's 8 ms."""
-    rng, samples = np.random.default_rng(seed), []
-    for process in range(3):
-        for number, order in zip(range(18), timing.orders(ARMS, [seed, process]), strict=False):
-            before = ""
-            for position, arm in enumerate(order):
-                cost = 8 * MS * np.exp(noise * rng.standard_normal())
-                ns = int(2 * (cost / ratio if arm == "backend" else cost))
-                sample = {
-                    "process": process, "round": number, "position": position, "arm": arm,
-                    "calls": 2, "wall_ns": ns, "delay_ns": 0, "cpu_ns": ns,
-                }  # fmt: skip
-                changed = change({**sample, "before": before})
-                samples.append({name: changed[name] for name in sample})
-                before = arm
-    return samples
+def made(ratio: float, *, threads: str = "one", **how: Any) -> Row:
+    return measured(row(threads), pd.DataFrame(made_up(ratio, **how)))
 
 
 def slower(sample: dict[str, Any], factor: float) -> dict[str, Any]:
@@ -60,7 +33,7 @@ def slower(sample: dict[str, Any], factor: float) -> dict[str, Any]:
     "ratio, verdict", [(2.0, "FASTER"), (0.5, "SLOWER"), (1.0, "SAME"), (1.03, "UNDECIDED")]
 )
 def test_a_row_says_what_its_samples_say(ratio: float, verdict: str) -> None:
-    found = measured(row(), made_up(ratio))
+    found = made(ratio)
     assert found.verdict == verdict
     assert found.ratio == pytest.approx(ratio, rel=0.01)
     assert found.ratio_low < found.ratio < found.ratio_high  # type: ignore[operator]
@@ -73,11 +46,10 @@ def test_a_row_says_what_its_samples_say(ratio: float, verdict: str) -> None:
 
 
 def test_the_same_row_comes_from_samples_in_any_order_and_from_a_file(tmp_path: Any) -> None:
-    samples = made_up(1.3)
+    samples = pd.DataFrame(made_up(1.3))
     path = tmp_path / "samples.csv"
-    pd.DataFrame(samples[::-1]).to_csv(path, index=False)
-    stored: list[dict[str, Any]] = json.loads(pd.read_csv(path).to_json(orient="records"))
-    assert measured(row(), stored) == measured(row(), samples)
+    samples[::-1].to_csv(path, index=False)
+    assert measured(row(), pd.read_csv(path)) == measured(row(), samples)
 
 
 def test_one_thread_is_timed_by_the_processor_and_all_cores_by_the_wall() -> None:
@@ -85,7 +57,7 @@ def test_one_thread_is_timed_by_the_processor_and_all_cores_by_the_wall() -> Non
         return {**sample, "wall_ns": 3 * sample["wall_ns"] if sample["arm"] == "torch" else
                 sample["wall_ns"]}  # fmt: skip
 
-    samples = made_up(1.0, change=waits)
+    samples = pd.DataFrame(made_up(1.0, change=waits))
     assert measured(row(), samples).ratio == pytest.approx(1, rel=0.01)
     assert measured(row("all"), samples).ratio == pytest.approx(3, rel=0.01)
 
@@ -126,15 +98,15 @@ def elsewhere(sample: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_what_makes_a_row_invalid(change: Change, threads: str, reason: str) -> None:
-    found = measured(row(threads), made_up(2.0, noise=0.001, change=change))
+    found = made(2.0, noise=0.001, change=change, threads=threads)
     assert found.verdict == Verdict.INVALID
     assert reason in found.reason
     # Without it the row is as clear as can be.
-    assert measured(row(threads), made_up(2.0, noise=0.001)).verdict == Verdict.FASTER
+    assert made(2.0, noise=0.001, threads=threads).verdict == Verdict.FASTER
 
 
 def test_on_all_cores_a_backend_may_use_them() -> None:
-    assert measured(row("all"), made_up(1.0, change=two_threads)).verdict == Verdict.FASTER
+    assert made(1.0, change=two_threads, threads="all").verdict == Verdict.FASTER
 
 
 def drifting(sample: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +123,7 @@ def two_modes(sample: dict[str, Any]) -> dict[str, Any]:
     "change, flag", [(drifting, "drift"), (after_torch, "carry_over"), (two_modes, "modes")]
 )
 def test_a_flag_is_raised_for_its_fault_alone(change: Change, flag: str) -> None:
-    found = measured(row(), made_up(2.0, noise=0.001, change=change))
+    found = made(2.0, noise=0.001, change=change)
     # An arm that is slow in a third of its rounds has two modes as well.
     assert flag in found.flags.split()
     assert {*found.flags.split()} <= {flag, "modes"}
@@ -159,18 +131,27 @@ def test_a_flag_is_raised_for_its_fault_alone(change: Change, flag: str) -> None
 
 
 def test_a_claim_among_many_must_be_surer() -> None:
-    rows = [replace(measured(row(), made_up(2.0, noise=0.5)), p_value=p) for p in (LEVEL - 0.005,)]
-    (alone,) = corrected([replace(rows[0], verdict=Verdict.FASTER)])
-    assert (alone.verdict, alone.p_adjusted) == (Verdict.FASTER, rows[0].p_value)
-    others = [replace(rows[0], p_value=0.9, verdict=Verdict.UNDECIDED) for _ in range(9)]
-    first, *_ = corrected([replace(rows[0], verdict=Verdict.FASTER), *others])
+    p = LEVEL - 0.005
+    claim = replace(made(2.0), p_value=p)
+    (alone,) = corrected([claim])
+    assert (alone.verdict, alone.p_adjusted) == (Verdict.FASTER, p)
+    others = [replace(claim, p_value=0.9, verdict=Verdict.UNDECIDED)] * 9
+    first, *_ = corrected([claim, *others])
     assert first.verdict == Verdict.UNDECIDED
     assert first.reason == "FASTER alone, but not sure enough among all claims of the run"
-    assert first.p_adjusted == pytest.approx(10 * rows[0].p_value)  # type: ignore[operator]
+    assert first.p_adjusted == pytest.approx(10 * p)
+
+
+def test_a_stored_row_that_lost_its_samples_is_refused() -> None:
+    samples = pd.DataFrame(made_up(2.0)).assign(**{name: getattr(row(), name) for name in KEY})
+    (found,) = recomputed([replace(row(), verdict="SLOWER", ratio=0.1)], samples)
+    assert (found.verdict, found.ratio) == (Verdict.FASTER, made(2.0).ratio)
+    with pytest.raises(RunError, match="must hold the samples of numba resnet50:conv1 forward one"):
+        recomputed([found], samples[:0])
 
 
 def test_what_claims_nothing_is_not_counted() -> None:
-    claim = replace(measured(row(), made_up(2.0)), p_value=LEVEL - 0.005)
+    claim = replace(made(2.0), p_value=LEVEL - 0.005)
     invalid = replace(claim, p_value=0.9, verdict=Verdict.INVALID)
     skipped = replace(row(), verdict=Verdict.SKIPPED)
     found = corrected([claim, *[invalid] * 5, *[skipped] * 5])

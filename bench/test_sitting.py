@@ -35,7 +35,8 @@ CEILINGS = {"gflops_per_s": 100.0, "gbytes_per_s": 20.0}
 def samples(torch_ns: int = 2000, rounds: int = 15) -> list[dict[str, Any]]:
     """PyTorch takes twice as long as the backend, with a little noise that both share."""
     return [
-        {"round": i, "position": p, "arm": arm, "calls": 1, "wall_ns": ns + i, "delay_ns": 0}
+        {"round": i, "position": p, "arm": arm, "calls": 1, "wall_ns": ns + i, "delay_ns": 0,
+         "cpu_ns": ns + i}
         for i in range(rounds)
         for p, (arm, ns) in enumerate(
             [("backend", 1000), ("torch", torch_ns), ("twin", torch_ns)]
