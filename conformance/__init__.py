@@ -3,6 +3,8 @@
 pytest conformance --backend numba --level core
 
 checks.py     what is promised: every check, from the op records
+covering.py   cases by construction: all pairs of what calls vary in
+random_calls.py  calls by chance, and the smallest wrong one
 inputs.py     what backends are given
 oracle.py     PyTorch's answers to a call
 networks.py   the document's layer and networks, in PyTorch beside a backend

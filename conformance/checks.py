@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from conformance import covering
 from impls.spec.case import CORE, DOCUMENT, EXTENDED, LEVELS, Case, ErrorCase
 from impls.spec.op import FORWARD, OpSpec
 from impls.spec.ops import OPS
@@ -26,8 +27,9 @@ PROPERTIES = (
 class Check:
     """One question to one backend.
 
-    direction: "forward" or "grad_" and an operand; "" for an error case, which is the op's.
-    aspect: what `purity` asks for. case: None for the interface.
+    direction: "forward" or "grad_" and an operand; "" for an error case and for random calls, which
+        are the op's.
+    aspect: what `purity` asks for. case: None for the interface and for random calls.
     """
 
     kind: str
@@ -68,8 +70,21 @@ def _of(op: OpSpec) -> Iterator[Check]:
                         kind=kind, level=level, op=op, direction=direction, dtype=dtype,
                         case=case, aspect=aspect,
                     )  # fmt: skip
+    for made in covering.cases(op):
+        # They differ by their calls alone: shapes, memory and repetition are asked of named cases.
+        for direction in op.directions[: 1 + len(made.case.shapes)]:
+            yield Check(
+                kind=_sums(direction), level=made.case.level, op=op, direction=direction,
+                dtype=made.dtype, case=made.case,
+            )  # fmt: skip
+    if op.factors:
+        yield Check(kind="random", level=EXTENDED, op=op)
     for error in op.errors:
         yield Check(kind="errors", level=CORE, op=op, case=error)
+
+
+def _sums(direction: str) -> str:
+    return "values" if direction == FORWARD else "gradients"
 
 
 def _asked(op: OpSpec, case: Case, dtype: str, direction: str) -> Iterator[tuple[str, str, str]]:
@@ -77,7 +92,7 @@ def _asked(op: OpSpec, case: Case, dtype: str, direction: str) -> Iterator[tuple
     # The document's listings return float64.
     level = CORE if case.level == DOCUMENT and dtype == "float32" else case.level
     yield "shapes", level, ""
-    yield "values" if direction == FORWARD else "gradients", level, ""
+    yield _sums(direction), level, ""
     if op.signed_zero and case.level != EXTENDED:
         yield "specials", EXTENDED, ""
     if op.linear and dtype == "float32":

@@ -16,6 +16,7 @@ from impls.spec.case import seed
 from impls.spec.plan import Shape
 
 NARROW = 4
+LAYOUTS = ("contiguous", "transposed", "strided", "reversed", "broadcast", "readonly")
 # Largest integers up to which every one has a float of its own.
 EXACT_BITS = {"float32": 24, "float64": 53}
 # The small ones are subnormal: in float32, in float64.

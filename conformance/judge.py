@@ -20,7 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from conformance import inputs, oracle, tolerance
 from conformance.checks import Check
-from conformance.verdict import PASSED, Evidence, Status, Verdict, differences, why_untrusted
+from conformance.covering import Made
+from conformance.random_calls import as_line, smallest_failure
+from conformance.verdict import BAD, PASSED, Evidence, Status, Verdict, differences, why_untrusted
 from impls.backend import Backend, KernelError
 from impls.spec.case import Array, Case, ErrorCase, seed
 from impls.spec.interface import KERNELS
@@ -136,10 +138,10 @@ def _judge_shapes(backend: Backend, check: Check) -> Verdict:
     return PASSED
 
 
-def _judge_sums(backend: Backend, check: Check) -> Verdict:
+def _judge_sums(backend: Backend, check: Check, fillings: tuple[str, ...] = FILLINGS) -> Verdict:
     """Outputs or gradients on exact, wide and real data; the first that fails is told."""
     grade = None
-    for filling in FILLINGS:
+    for filling in fillings:
         expected = _answer(check, filling)
         results = call(backend, check, *given(check, filling))
         if evidence := _wrong(backend, check, filling, results):
@@ -155,6 +157,28 @@ def _judge_sums(backend: Backend, check: Check) -> Verdict:
         if reason and not _case(check).vacuous:
             return Verdict(Status.UNTRUSTED, _told(backend, check, reason, filling))
     return Verdict(Status.PASSED, grade=grade)
+
+
+def _judge_random(backend: Backend, check: Check) -> Verdict:
+    """Results of random calls, or of one of them; the smallest wrong one is told, for a table."""
+
+    def judged(drawn: Made) -> Verdict:
+        verdicts = (
+            judge(
+                backend,
+                replace(check, direction=direction, case=drawn.case, dtype=drawn.dtype),
+            )
+            for direction in check.op.directions[: 1 + len(drawn.case.shapes)]
+        )
+        return next((verdict for verdict in verdicts if verdict.status in BAD), PASSED)
+
+    if check.case is not None:
+        return _judge_sums(backend, check, ("exact",))
+    if (found := smallest_failure(check.op, judged)) is None:
+        return PASSED
+    drawn, verdict = found
+    told = f"{verdict.message}\nto keep it, add to impls/spec/ops/{check.op.name}.py:"
+    return replace(verdict, message=f"{told}\n    {as_line(drawn.case)}")
 
 
 def _judge_specials(backend: Backend, check: Check) -> Verdict:
@@ -315,6 +339,7 @@ _JUDGES: dict[str, Callable[[Backend, Check], Verdict]] = {
     "shapes": _judge_shapes,
     "values": _judge_sums,
     "gradients": _judge_sums,
+    "random": _judge_random,
     "specials": _judge_specials,
     "dye": _judge_dye,
     "errors": _judge_error,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy import ndarray
 
 from conformance import inputs, oracle
+from conformance.covering import cases
 from conformance.verdict import why_untrusted
 from impls.spec.case import LEVELS, TAGS, Array, Case, ErrorCase
 from impls.spec.interface import kernel_params
@@ -20,10 +21,9 @@ from impls.spec.ops import OPS
 from impls.spec.plan import Params
 
 CASES = [
-    pytest.param(op, case, id=f"{op.name}-{case.id}") for op in OPS.values() for case in op.cases
-]
-TRUST = [
-    pytest.param(op, case, id=f"{op.name}-{case.id}") for op in OPS.values() for case in op.cases
+    pytest.param(op, case, id=f"{op.name}-{case.id}")
+    for op in OPS.values()
+    for case in (*op.cases, *(made.case for made in cases(op)))
 ]
 SET = [
     pytest.param(op, case, name, id=f"{op.name}-{case.id}-{name}")
@@ -86,7 +86,7 @@ def test_every_sum_of_a_case_is_exact(op: OpSpec, case: Case) -> None:
         assert (count + 1) * widest ** (2 if len(op.operands) > 1 else 1) <= 2**24, direction
 
 
-@pytest.mark.parametrize("op, case", TRUST)
+@pytest.mark.parametrize("op, case", CASES)
 def test_what_is_expected_can_be_trusted_or_says_why_not(op: OpSpec, case: Case) -> None:
     reasons = list(_untrusted(op, case))
     assert bool(reasons) == bool(case.vacuous), reasons or f"vacuous={case.vacuous!r} is not needed"
@@ -160,8 +160,7 @@ def test_every_parameter_is_set_in_some_case(op: OpSpec) -> None:
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 def test_every_level_and_layout_has_a_case(op: OpSpec) -> None:
     assert {case.level for case in op.cases} == set(LEVELS)
-    layouts = {"contiguous", "transposed", "strided", "reversed", "broadcast", "readonly"}
-    assert {case.layout for case in op.cases} == layouts
+    assert {case.layout for case in op.cases} == set(inputs.LAYOUTS)
     assert any(0 in case.shapes[0] for case in op.cases) or op.batch_axes is None
 
 

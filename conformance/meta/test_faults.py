@@ -14,7 +14,7 @@ from impls.backend import Backend
 from impls.spec.interface import KERNELS
 
 # Cheap and likely first: a fault is searched for until its first kill.
-KINDS = ("values", "gradients", "shapes", "specials", "dye", "purity", "interface")
+KINDS = ("values", "gradients", "shapes", "specials", "dye", "purity", "interface", "random")
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 

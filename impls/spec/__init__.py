@@ -5,6 +5,7 @@
     shapes.py     output sizes along one axis, each with its source
     plan.py       Plan: a validated call, as shapes
     cost.py       flops and bytes of a call, and what is counted
+    factors.py    Factor: what calls vary in, so that they can be made
     case.py       Case and ErrorCase: a call with the reason it is there
     op.py         OpSpec: the record of one operation
     ops/          one module per operation

@@ -1,13 +1,14 @@
 """OpSpec: the record of one operation, which gate, conformance suite and bench all read."""
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import Signature, signature
 from typing import Any
 
 from numpy import ndarray
 
 from impls.spec.case import Case, ErrorCase
+from impls.spec.factors import Call, Factor
 from impls.spec.plan import Plan, Shape
 
 FORWARD = "forward"
@@ -44,6 +45,7 @@ class OpSpec:
     signed_zero: the sign of a zero in the output counts.
     returns_indices: the kernel returns (output, indices), its gradient takes the indices.
     divisors: what results are divided by; None where nothing is.
+    factors: what calls vary in. call: the call that a choice of one value of each factor makes.
     """
 
     name: str
@@ -59,6 +61,8 @@ class OpSpec:
     signed_zero: bool = False
     returns_indices: bool = False
     divisors: Callable[[Plan], ndarray] | None = None
+    factors: dict[str, Factor] = field(default_factory=dict)
+    call: Callable[..., Call] | None = None
     cases: tuple[Case, ...] = ()
     errors: tuple[ErrorCase, ...] = ()
 

@@ -5,8 +5,17 @@ from typing import Any
 from numpy import ndarray
 
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import Factor
 from impls.spec.op import OpSpec
-from impls.spec.ops.max_pool2d import INPUT, check_pool_input, check_pool_output, macs, terms
+from impls.spec.ops.max_pool2d import (
+    INPUT,
+    POOL_FACTORS,
+    call,
+    check_pool_input,
+    check_pool_output,
+    macs,
+    terms,
+)
 from impls.spec.params import IntOrPair, boolean, is_int, pair, pool_padding, pool_stride
 from impls.spec.plan import Plan, Shape
 from impls.spec.shapes import avg_pool_divisors, pool_output
@@ -138,6 +147,12 @@ CASES = (
              layout="broadcast"),
 )  # fmt: skip
 
+FACTORS = {
+    **POOL_FACTORS,
+    "count_include_pad": Factor((True, False)),
+    "divisor_override": Factor((None, 3, -2)),
+}
+
 CALL = {"input": Array((2, 3, 6, 8)), "kernel_size": (2, 3)}
 BACKWARD = {"grad_output": Array((2, 3, 3, 2)), **CALL}
 
@@ -178,6 +193,8 @@ OP = OpSpec(
     terms=average_terms,
     linear=True,
     divisors=divisors,
+    factors=FACTORS,
+    call=call,
     cases=CASES,
     errors=ERRORS,
 )

@@ -3,7 +3,9 @@
 from math import prod
 from typing import Any
 
+from impls.spec import factors
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import IMAGE, REST, SMALL, WINDOW, Call, Factor, extents, images
 from impls.spec.op import Operand, OpSpec
 from impls.spec.params import IntOrPair, Pair, conv_padding, integer, pair, same_padding
 from impls.spec.plan import Plan, Shape
@@ -195,6 +197,47 @@ CASES = (
              layout="broadcast"),
 )  # fmt: skip
 
+CHANNEL_FACTORS = {
+    **IMAGE,
+    **WINDOW,
+    "groups": Factor((1, 2, 3), SMALL),
+    # Per group: one of each in several groups is depthwise.
+    "c": Factor((2, 1, 4), range(1, 6), is_tail=True),
+    "o": Factor((3, 1, 4), range(1, 6), is_tail=True),
+    "bias": factors.BIAS,
+}
+PADDINGS = (0, 1, (2, 1), ((0, 1), (2, 0)))
+SIDES = ((range(4), range(4)), (range(4), range(4)))
+FACTORS = {
+    **CHANNEL_FACTORS,
+    "padding": Factor((*PADDINGS, "same", "valid"), SIDES),
+    "rest": REST,
+}
+
+
+def call(
+    n: Any, groups: int, c: int, o: int, bias: bool, rows: int, columns: int, kernel_size: Pair,
+    stride: Any, dilation: Any, padding: Any, rest: Pair,
+) -> Call:  # fmt: skip
+    """A call with `rows` and `columns` of output."""
+    check_channels(groups, o)
+    steps, spread = pair("stride", stride, at_least=1), pair("dilation", dilation, at_least=1)
+    pads = _padding(padding, kernel_size, steps, spread)
+    plane = extents(
+        (rows, columns), rest, kernel_size=kernel_size, stride=stride, padding=pads,
+        dilation=dilation,
+    )  # fmt: skip
+    shapes = (images(n, groups * c, *plane), (groups * o, c, *kernel_size), (groups * o,))
+    params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return shapes[: 2 + bias], params
+
+
+def check_channels(groups: int, o: int) -> None:
+    """Raise ValueError for one output channel: its bias' gradient, one sum, may well be 0."""
+    if groups * o == 1:
+        raise ValueError(f"groups={groups} of o={o} must make two channels or more")
+
+
 X, W = Array((2, 4, 6, 5)), Array((6, 2, 3, 2))
 CALL = {"input": X, "weight": W, "groups": 2}
 DY = Array((2, 6, 4, 4))
@@ -283,6 +326,8 @@ OP = OpSpec(
     macs=macs,
     terms=terms,
     linear=True,
+    factors=FACTORS,
+    call=call,
     cases=CASES,
     errors=ERRORS,
 )

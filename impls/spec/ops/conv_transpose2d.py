@@ -3,9 +3,20 @@
 from typing import Any
 
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import PAIR, Call, Factor, check_meeting, images
 from impls.spec.op import Operand, OpSpec
-from impls.spec.ops.conv2d import BIAS, INPUT, check_bias, check_conv_operands, check_output
-from impls.spec.params import IntOrPair, conv_padding, integer, pair
+from impls.spec.ops.conv2d import (
+    BIAS,
+    CHANNEL_FACTORS,
+    INPUT,
+    PADDINGS,
+    SIDES,
+    check_bias,
+    check_channels,
+    check_conv_operands,
+    check_output,
+)
+from impls.spec.params import IntOrPair, Pair, conv_padding, integer, pair
 from impls.spec.plan import Params, Plan, Shape
 from impls.spec.shapes import conv_transpose_output
 
@@ -157,6 +168,32 @@ CASES = (
              layout="broadcast"),
 )  # fmt: skip
 
+FACTORS = {
+    **CHANNEL_FACTORS,
+    # Of the input: plain ones leave an output whatever the padding cuts off.
+    "rows": Factor((3, 1, 2), range(1, 5)),
+    "columns": Factor((4, 1, 2), range(1, 6), is_tail=True),
+    "stride": Factor((2, 1, (2, 3), (5, 1)), PAIR),
+    "padding": Factor(PADDINGS, SIDES),
+    "output_padding": Factor((0, 1, (1, 2)), (range(3), range(3))),
+}
+
+
+def call(
+    n: Any, groups: int, c: int, o: int, bias: bool, rows: int, columns: int, kernel_size: Pair,
+    stride: Any, dilation: Any, padding: Any, **params: Any,
+) -> Call:  # fmt: skip
+    """A call with `rows` and `columns` of input."""
+    check_channels(groups, o)
+    params |= {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+    image = images(n, groups * c, rows, columns)
+    shapes = (image, (groups * c, o, *kernel_size), (groups * o,))
+    plan_of = plan(images(2, *image[-3:]), *shapes[1:], **params)
+    taken = (plan_of.params[name] for name in ("stride", "padding", "dilation"))
+    check_meeting((plan_of.output[2], plan_of.output[3]), (rows, columns), kernel_size, *taken)
+    return shapes[: 2 + bias], params
+
+
 CALL = {"input": Array((2, 4, 5, 6)), "weight": Array((4, 3, 3, 2)), "groups": 2}
 BACKWARD = {"grad_output": Array((2, 6, 7, 7)), **CALL}
 
@@ -207,6 +244,8 @@ OP = OpSpec(
     macs=macs,
     terms=terms,
     linear=True,
+    factors=FACTORS,
+    call=call,
     cases=CASES,
     errors=ERRORS,
 )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import IMAGE, call_on_image
 from impls.spec.op import OpSpec
 from impls.spec.ops.max_pool2d import INPUT
 from impls.spec.plan import Plan, Shape
@@ -51,6 +52,8 @@ OP = OpSpec(
     terms=lambda plan: {"forward": _pixels(plan), "grad_input": 1},
     linear=True,
     divisors=lambda plan: np.array(_pixels(plan)),
+    factors=IMAGE,
+    call=call_on_image,
     cases=(
         document("the document's global_avg_pool", (2, 5, 4, 4)),
         document("planes of 15 pixels: fifteenths are not exact", (3, 4, 3, 5)),

@@ -4,6 +4,7 @@ from math import prod
 from typing import Any
 
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import Factor
 from impls.spec.op import Operand, OpSpec
 from impls.spec.params import integer
 from impls.spec.plan import Plan, Shape
@@ -47,6 +48,16 @@ OP = OpSpec(
     terms=lambda plan: {"forward": 1, "grad_image": 1},
     linear=True,
     exact=("forward", "grad_image"),
+    factors={
+        "rows": Factor((2, 1, 3), range(1, 5)),
+        "columns": Factor((4, 1, 2), range(1, 5)),
+        "c": Factor((3, 1, 2), range(1, 5), is_tail=True),
+        "patch_size": Factor((2, 1, 3), range(1, 5)),
+    },
+    call=lambda rows, columns, c, patch_size: (
+        ((rows * patch_size, columns * patch_size, c),),
+        {"patch_size": patch_size},
+    ),
     cases=(
         document("the document's image_to_patches", (8, 12, 3), patch_size=4),
         document("one channel", (6, 9, 1), patch_size=3),

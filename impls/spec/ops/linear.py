@@ -3,7 +3,9 @@
 from math import prod
 from typing import Any
 
+from impls.spec import factors
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import Factor
 from impls.spec.op import Operand, OpSpec
 from impls.spec.ops.conv2d import BIAS, check_bias
 from impls.spec.plan import Plan, Shape
@@ -59,6 +61,13 @@ OP = OpSpec(
     macs=lambda plan: prod(plan.output) * plan.shape("weight")[1],
     terms=terms,
     linear=True,
+    factors={
+        "lead": Factor(((4,), (1,), (), (2, 2)), (range(1, 6),)),
+        "c": Factor((4, 2, 3), range(1, 8), is_tail=True),
+        "o": Factor((5, 2, 4), range(1, 8), is_tail=True),
+        "bias": factors.BIAS,
+    },
+    call=lambda lead, c, o, bias: (((*lead, c), (o, c), (o,))[: 2 + bias], {}),
     cases=(
         document("the document's x @ fc + fc_bias", (3, 7), (5, 7), (5,)),
         document("without bias", (4, 6), (3, 6)),

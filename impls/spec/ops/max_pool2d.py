@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import IMAGE, PAIR, REST, WINDOW, Call, Factor, extents, images
 from impls.spec.op import Operand, OpSpec
-from impls.spec.params import IntOrPair, boolean, pair, pool_padding, pool_stride
+from impls.spec.params import IntOrPair, Pair, boolean, pair, pool_padding, pool_stride
 from impls.spec.plan import Params, Plan, Shape
 from impls.spec.shapes import pool_output, window_starts
 
@@ -147,6 +148,31 @@ CASES = (
              layout="broadcast"),
 )  # fmt: skip
 
+POOL_FACTORS = {
+    **IMAGE,
+    "rest": REST,
+    "kernel_size": Factor((2, (3, 2), 1, (2, 4)), PAIR),
+    "stride": Factor((None, 1, 2, (2, 3), (5, 1)), PAIR),
+    "padding": Factor((0, 1, (1, 0)), (range(2), range(2))),
+    "ceil_mode": Factor((False, True)),
+}
+FACTORS = {**POOL_FACTORS, "dilation": WINDOW["dilation"]}
+
+
+def call(
+    n: Any, c: int, rows: int, columns: int, rest: Pair, kernel_size: Any, stride: Any,
+    padding: Any, dilation: Any = 1, **params: Any,
+) -> Call:  # fmt: skip
+    """A call with `rows` and `columns` of output, before ceil_mode adds any."""
+    size = pair("kernel_size", kernel_size, at_least=1)
+    steps, pads = pool_stride(stride, size), pool_padding(padding, size)
+    plane = extents(
+        (rows, columns), rest, kernel_size=size, stride=steps, padding=pads, dilation=dilation
+    )
+    params |= {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    return (images(n, c, *plane),), params | ({} if dilation == 1 else {"dilation": dilation})
+
+
 CALL = {"input": Array((2, 3, 6, 8)), "kernel_size": (2, 3)}
 BACKWARD = {"grad_output": Array((2, 3, 3, 2)), **CALL}
 
@@ -203,6 +229,8 @@ OP = OpSpec(
     exact=("forward",),
     signed_zero=True,
     returns_indices=True,
+    factors=FACTORS,
+    call=call,
     cases=CASES,
     errors=ERRORS,
 )

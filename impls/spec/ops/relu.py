@@ -4,6 +4,7 @@ from math import prod
 from typing import Any
 
 from impls.spec.case import Array, case, document, extended, refusing
+from impls.spec.factors import IMAGE, call_on_image
 from impls.spec.op import Operand, OpSpec
 from impls.spec.plan import Plan, Shape
 
@@ -39,6 +40,8 @@ OP = OpSpec(
     linear=False,
     exact=("forward", "grad_input"),
     signed_zero=True,
+    factors=IMAGE,
+    call=call_on_image,
     cases=(
         document("the document's relu, on feature maps", (2, 3, 4, 5)),
         document("on a plane", (7, 6)),
