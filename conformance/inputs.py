@@ -13,7 +13,8 @@ import numpy as np
 from numpy import ndarray
 
 from impls.spec.case import seed
-from impls.spec.plan import Shape
+from impls.spec.plan import Plan, Shape
+from impls.spec.shapes import window_starts
 
 NARROW = 4
 LAYOUTS = ("contiguous", "transposed", "strided", "reversed", "broadcast", "readonly")
@@ -76,6 +77,36 @@ def laid_out(array: ndarray, layout: str) -> ndarray:
             return copy
         case _:
             raise ValueError(f"layout={layout!r} must be one this function knows")
+
+
+def smallest_places(plan: Plan, input: ndarray) -> ndarray:
+    """Indices of the smallest value of each window of a max-pool: valid, other than its own."""
+    values, places = windows(plan, input)
+    smallest = values.argmin(-1)[..., None]
+    found = np.take_along_axis(np.broadcast_to(places, values.shape), smallest, -1)
+    return found[..., 0]
+
+
+def windows(plan: Plan, input: ndarray) -> tuple[ndarray, ndarray]:
+    """(values, places) of each window of a max-pool: (..., P, Q, taps) and (P, Q, taps).
+
+    places: indices into the plane. A tap outside the image stands for the nearest one inside.
+    """
+    rows, columns = (_inside(plan, axis) for axis in (0, 1))
+    i, j = rows[:, None, :, None], columns[None, :, None, :]
+    places = (i * input.shape[-1] + j).reshape(len(rows), len(columns), -1)
+    values = input[..., i, j]
+    return values.reshape(*input.shape[:-2], *places.shape), places
+
+
+def _inside(plan: Plan, axis: int) -> ndarray:
+    """(windows, taps): the coordinates of each window's taps along one axis, all inside."""
+    size, spread = plan.shape("input")[2 + axis], plan.params["dilation"][axis]
+    stride, padding = plan.params["stride"][axis], plan.params["padding"][axis]
+    starts = window_starts(plan.output[2 + axis], stride, padding)[:, None]
+    taps = np.arange(plan.params["kernel_size"][axis])
+    first, last = -(np.minimum(starts, 0) // spread), (size - 1 - starts) // spread
+    return starts + spread * taps.clip(first, last)
 
 
 def _filled(filling: str, shape: Shape, rng: np.random.Generator, width: int) -> ndarray:

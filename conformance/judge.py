@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
 from threadpoolctl import threadpool_limits
 
-from conformance import inputs, oracle, tolerance
+from conformance import inputs, tolerance
 from conformance.checks import Check
 from conformance.covering import Made
 from conformance.random_calls import as_line, smallest_failure
@@ -28,6 +28,9 @@ from impls.spec.case import Array, Case, ErrorCase, seed
 from impls.spec.interface import KERNELS
 from impls.spec.op import FORWARD, OpSpec
 from impls.spec.plan import Shape
+
+if TYPE_CHECKING:  # what needs PyTorch imports it when asked: `--oracle none` does without
+    from conformance import oracle
 
 CALLERS = 16
 FILLINGS = ("exact", "wide", "real")
@@ -126,6 +129,8 @@ def _judge_interface(backend: Backend, check: Check) -> Verdict:
 
 def _judge_shapes(backend: Backend, check: Check) -> Verdict:
     """Type, dtype and memory order are the gate's to check; the shape is PyTorch's to say."""
+    from conformance import oracle
+
     case = _case(check)
     operands, grad_output = given(check, "exact")
     if check.direction == FORWARD:
@@ -452,8 +457,10 @@ def width(op: OpSpec, case: Case, dtype: str, direction: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _answer(check: Check, filling: str) -> oracle.Answer:
+def _answer(check: Check, filling: str) -> "oracle.Answer":
     """PyTorch's answer to the check's call; the same for every backend."""
+    from conformance import oracle
+
     operands, grad_output = given(check, filling)
     found = oracle.answer(check.op, operands, grad_output, _case(check).params, check.direction)
     if filling in DYES:
@@ -479,7 +486,8 @@ def call(backend: Backend, check: Check, operands: list[ndarray], grad_output: n
     given = [x for x, operand in zip(operands, op.operands, strict=False) if not operand.optional]
     if op.returns_indices:
         # As PyTorch's own gradient kernel: scattered to the caller's indices, whatever the input.
-        places = oracle.smallest_places(op, given, params)
+        plan = op.plan(op.batched(given[0].shape), **params)
+        places = inputs.smallest_places(plan, given[0])
         layout = _case(check).layout
         # A column of indices repeated would be other indices.
         indices = inputs.laid_out(places, "transposed" if layout == "broadcast" else layout)
@@ -534,7 +542,7 @@ def _wrong(backend: Backend, check: Check, filling: str, results: Results) -> Ev
     return next((evidence for evidence in found if evidence.message), None)
 
 
-def _indices(expected: oracle.Answer) -> ndarray:
+def _indices(expected: "oracle.Answer") -> ndarray:
     assert expected.indices is not None
     return expected.indices
 
@@ -562,13 +570,13 @@ def _limit(backend: Backend, check: Check, magnitude: ndarray) -> ndarray:
     return tolerance.limit(magnitude, _terms(check), check.dtype)
 
 
-def _grade(check: Check, expected: oracle.Answer, results: Results) -> float:
+def _grade(check: Check, expected: "oracle.Answer", results: Results) -> float:
     actual = next(iter(results.values()))
     error = np.abs(actual.astype(np.float64) - expected.results[check.direction])
     return tolerance.grade(error, expected.magnitudes[check.direction], _terms(check), check.dtype)
 
 
-def _graded(check: Check, expected: oracle.Answer, results: Results) -> Evidence:
+def _graded(check: Check, expected: "oracle.Answer", results: Results) -> Evidence:
     """The result beside what is expected, to be no further from it than its grade allows."""
     what, actual = next(iter(results.items()))
     limit = tolerance.graded_limit(expected.magnitudes[check.direction], _terms(check), check.dtype)

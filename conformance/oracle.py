@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy import ndarray
 
+from conformance import inputs
 from impls.spec.op import FORWARD, OpSpec
 from impls.spec.plan import Params
 
@@ -38,12 +39,6 @@ def output_shape(op: OpSpec, arrays: list[ndarray], params: Params) -> tuple[int
     return tuple(_output(op, _tensors(arrays), params)[0].shape)
 
 
-def smallest_places(op: OpSpec, arrays: list[ndarray], params: Params) -> ndarray:
-    """Indices of each window's smallest value: valid ones, other than the op's own."""
-    found: ndarray = _output(op, _tensors([-array for array in arrays]), params)[1].numpy()
-    return found
-
-
 def answer(
     op: OpSpec, arrays: list[ndarray], grad_output: ndarray, params: Params, direction: str
 ) -> Answer:
@@ -66,7 +61,8 @@ def _evaluate(
         (gradient,) = torch.autograd.grad(output, wrt, torch.from_numpy(_float64(grad_output)))
         results[direction] = gradient.numpy()
         if op.returns_indices:
-            others = torch.from_numpy(smallest_places(op, arrays, params))
+            plan = op.plan(op.batched(arrays[0].shape), **params)
+            others = torch.from_numpy(inputs.smallest_places(plan, arrays[0]))
             results[f"{direction} of other indices"] = _scattered(grad_output, others, arrays[0])
     return results, None if indices is None else indices.numpy()
 
