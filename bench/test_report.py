@@ -69,8 +69,8 @@ def check(backend: str, status: str, level: str, message: str = "") -> dict[str,
 def recorded(rows: list[dict[str, Any]]) -> jsonl.Recorded:
     header = {
         "schema": jsonl.SCHEMA, "started": "2026-01-02T03:04:05+00:00", "versions": {},
-        "threads": {}, "seeds": "", "level": "extended", "selection": [], "backends": {},
-        "promised": jsonl.promised(rows),
+        "threads": {}, "seeds": "", "level": "extended", "oracle": "torch",
+        "selection": [], "backends": {}, "promised": jsonl.promised(rows),
     }  # fmt: skip
     footer = {"counts": jsonl.statuses(rows), "duration_s": 1.0, "exit": 1}
     return jsonl.Recorded(header, rows, footer)

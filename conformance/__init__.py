@@ -1,6 +1,7 @@
 """Judges any backend against PyTorch: shapes, values, gradients and refusals.
 
 pytest conformance --backend numba --level core
+pytest conformance --backend numba --oracle none      # axioms, without PyTorch
 
 checks.py     what is promised: every check, from the op records
 covering.py   cases by construction: all pairs of what calls vary in
@@ -8,6 +9,7 @@ random_calls.py  calls by chance, and the smallest wrong one
 inputs.py     what backends are given
 oracle.py     PyTorch's answers to a call
 networks.py   the document's layer and networks, in PyTorch beside a backend
+axioms/       what holds whatever PyTorch says, as equations
 tolerance.py  how close is close enough; the only tolerances of the project
 verdict.py    Status and Verdict, comparison, and how a failure is told
 judge.py      runs one check on one backend

@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from conformance import covering
+from conformance import axioms, covering
 from impls.spec.case import CORE, DOCUMENT, EXTENDED, LEVELS, Case, ErrorCase
 from impls.spec.op import FORWARD, OpSpec
 from impls.spec.ops import OPS
 
 # The case of each op that is large enough for several threads; `purity` works on it.
 LARGE = "large enough for several threads"
+# Who says what is right: PyTorch, or nobody, where NumPy judges by the contract and by axioms.
+ORACLES = ("torch", "none")
+# Kinds that the contract alone decides.
+CONTRACT = ("interface", "errors", "purity")
 # Asked on every case: an input is handed through where nothing is left to compute.
 MEMORY_PROPERTIES = ("inputs_unchanged", "no_aliasing")
 # Asked of gradients that are computed in one call.
@@ -29,7 +33,8 @@ class Check:
 
     direction: "forward" or "grad_" and an operand; "" for an error case and for random calls, which
         are the op's.
-    aspect: what `purity` asks for. case: None for the interface and for random calls.
+    aspect: what `purity` asks for, or the name of an axiom. case: None for the interface and for
+        random calls.
     """
 
     kind: str
@@ -53,10 +58,29 @@ class Check:
 
 
 @cache
-def up_to(level: str) -> tuple[Check, ...]:
-    """The checks of a level and of those below it."""
+def up_to(level: str, oracle: str = "torch") -> tuple[Check, ...]:
+    """The checks of a level and of those below it; oracle: one of ORACLES."""
     wanted = LEVELS[: LEVELS.index(level) + 1]
-    return tuple(check for op in OPS.values() for check in _of(op) if check.level in wanted)
+    derived = _of if oracle == "torch" else _without_oracle
+    return tuple(check for op in OPS.values() for check in derived(op) if check.level in wanted)
+
+
+def _without_oracle(op: OpSpec) -> Iterator[Check]:
+    """What NumPy judges alone: the contract, and axioms.
+
+    Axioms are asked here only: beside PyTorch's values they would see no fault of the zoo that is
+    not seen already, and nearly double the count of checks.
+    """
+    yield from (check for check in _of(op) if check.kind in CONTRACT)
+    for case in op.cases:
+        for direction in op.directions[: 1 + len(case.shapes)]:
+            for axiom in axioms.asked(op, case, direction):
+                # The document's cases show each kernel's float64; in time, the others cost twice.
+                for dtype in ("float64", "float32") if case.level == DOCUMENT else ("float32",):
+                    yield Check(
+                        kind="axioms", level=EXTENDED if axiom.extended else _level(case, dtype),
+                        op=op, direction=direction, dtype=dtype, case=case, aspect=axiom.name,
+                    )  # fmt: skip
 
 
 def _of(op: OpSpec) -> Iterator[Check]:
@@ -89,8 +113,7 @@ def _sums(direction: str) -> str:
 
 def _asked(op: OpSpec, case: Case, dtype: str, direction: str) -> Iterator[tuple[str, str, str]]:
     """(kind, level, aspect) of what is asked of one case, dtype and direction."""
-    # The document's listings return float64.
-    level = CORE if case.level == DOCUMENT and dtype == "float32" else case.level
+    level = _level(case, dtype)
     yield "shapes", level, ""
     yield _sums(direction), level, ""
     if op.signed_zero and case.level != EXTENDED:
@@ -109,3 +132,8 @@ def _asked(op: OpSpec, case: Case, dtype: str, direction: str) -> Iterator[tuple
     if dtype == "float32" and case.why == LARGE:
         for aspect in PROPERTIES:
             yield "purity", EXTENDED, aspect
+
+
+def _level(case: Case, dtype: str) -> str:
+    # The document's listings return float64.
+    return CORE if case.level == DOCUMENT and dtype == "float32" else case.level

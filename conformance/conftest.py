@@ -22,7 +22,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(max(4, os.cpu_count() or 1)))
 
 import impls
 from conformance import jsonl, known, ledger, versions
-from conformance.checks import Check, up_to
+from conformance.checks import ORACLES, Check, up_to
 from conformance.explain import Explainer
 from conformance.judge import judge
 from conformance.networks import networks_up_to
@@ -55,6 +55,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=LEVELS,
         default=LEVELS[-1],
         help="the highest level to judge, with those below it (default: extended)",
+    )
+    group.addoption(
+        "--oracle",
+        choices=ORACLES,
+        default=ORACLES[0],
+        help="who says what is right: PyTorch, or axioms that NumPy judges alone (default: torch)",
     )
     group.addoption("--jsonl", type=Path, metavar="FILE", help="store one line per check")
     group.addoption(
@@ -95,12 +101,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.name == "meta" and not is_named else None
 
 
+def asked(config: pytest.Config) -> tuple[str, str]:
+    """(level, oracle) of the command line."""
+    return config.getoption("--level"), config.getoption("--oracle")
+
+
 def pytest_report_header(config: pytest.Config) -> str:
-    level = config.getoption("--level")
-    count = len(up_to(level)) + len(networks_up_to(level))
+    level, oracle = asked(config)
+    count = len(up_to(level, oracle)) + len(networks_up_to(level, oracle))
     loaded = config.stash[BACKENDS]
     specs = ", ".join(loaded)
-    return f"conformance: {specs}; {count} checks each, up to level {level}"
+    judge = ", without PyTorch" if oracle == "none" else ""
+    return f"conformance: {specs}; {count} checks each, up to level {level}{judge}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -111,7 +123,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("spec", backends)
         return
     kind = metafunc.function.__name__.removeprefix("test_")
-    checks = [check for check in up_to(metafunc.config.getoption("--level")) if check.kind == kind]
+    checks = [check for check in up_to(*asked(metafunc.config)) if check.kind == kind]
     cases = [
         pytest.param(spec, check, id=f"{label}-{check.id}", marks=_mark(check.level))
         for spec, label in labels(backends).items()
@@ -192,7 +204,8 @@ def settle(request: pytest.FixtureRequest, spec: str, asked: ledger.Row, verdict
 def repeat(config: pytest.Config, spec: str, test: str) -> str:
     """The line that runs a test again, from the folder where this run was started."""
     file = _file(test.partition("[")[0], config.invocation_params.dir)
-    return f"pytest {shlex.quote(f'{file}::{test}')} --backend {shlex.quote(spec)}"
+    oracle = "" if config.getoption("--oracle") == "torch" else " --oracle none"
+    return f"pytest {shlex.quote(f'{file}::{test}')} --backend {shlex.quote(spec)}{oracle}"
 
 
 @cache
@@ -240,7 +253,7 @@ def promise(config: pytest.Config, level: str) -> dict[str, ledger.Row]:
     for spec, loaded in backends.items():
         label, verdict = names.get(spec, spec), ledger.UNJUDGED
         if isinstance(loaded, Backend):
-            every = ledger.promised(label, loaded, level)
+            every = ledger.promised(label, loaded, level, config.getoption("--oracle"))
         else:
             every, verdict = {f"test_loads[{spec}]": ledger.LOADS}, _not_loaded(spec, loaded)
         for test, asked in every.items():
@@ -288,6 +301,7 @@ class Ledger:
             "threads": versions.threads(),
             "seeds": "crc32 of a case's id",
             "level": level,
+            "oracle": self.config.getoption("--oracle"),
             "selection": self.selection,
             "backends": {names.get(spec, spec): spec for spec in backends},
             "promised": jsonl.promised(list(self.rows.values())),

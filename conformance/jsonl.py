@@ -10,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
+from conformance.checks import ORACLES
 from conformance.verdict import Status
 from impls.spec.case import LEVELS
 
@@ -26,6 +27,7 @@ HEADER: Schema = {
     "threads": dict,
     "seeds": str,
     "level": str,
+    "oracle": str,
     "selection": list,
     "backends": dict,
     "promised": dict,
@@ -50,7 +52,7 @@ ROW: Schema = {
 }
 FOOTER: Schema = {"counts": dict, "duration_s": float, "exit": int}
 # What a value must be one of.
-CHOICES = {"level": LEVELS, "status": tuple(map(str, Status))}
+CHOICES = {"level": LEVELS, "oracle": ORACLES, "status": tuple(map(str, Status))}
 
 
 class JsonlError(ValueError):

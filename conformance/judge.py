@@ -18,7 +18,7 @@ import numpy as np
 from numpy import ndarray
 from threadpoolctl import threadpool_limits
 
-from conformance import inputs, tolerance
+from conformance import axioms, inputs, tolerance
 from conformance.checks import Check
 from conformance.covering import Made
 from conformance.random_calls import as_line, smallest_failure
@@ -236,6 +236,20 @@ def _judge_error(backend: Backend, check: Check) -> Verdict:
     return _failed(backend, check, f"answers, but should raise {case.raises.__name__}: {case.says}")
 
 
+def _judge_axiom(backend: Backend, check: Check) -> Verdict:
+    """What holds of every right backend, whatever PyTorch says."""
+    asked = (check.op, _case(check), check.direction, check.dtype, check.aspect)
+    try:
+        found = axioms.broken(backend, *asked)
+    except axioms.Undecided as undecided:
+        return Verdict(undecided.status, str(undecided))
+    if found is None:
+        return PASSED
+    axiom, evidence = found
+    message = f"{evidence.message}, by {axiom.name}: {axiom.equation}"
+    return _failed(backend, check, message, evidence=evidence)
+
+
 def _judge_purity(backend: Backend, check: Check) -> Verdict:
     """One property of a call besides its values, on exact data."""
     if check.aspect in SPLITTING and not _is_direct(backend, check):
@@ -349,6 +363,7 @@ _JUDGES: dict[str, Callable[[Backend, Check], Verdict]] = {
     "dye": _judge_dye,
     "errors": _judge_error,
     "purity": _judge_purity,
+    "axioms": _judge_axiom,
 }
 
 

@@ -49,17 +49,18 @@ def asked_of_network(network: Network, filling: str, backend: Backend) -> Row:
     }
 
 
-def promised(label: str, backend: Backend, level: str) -> dict[str, Row]:
+def promised(label: str, backend: Backend, level: str, oracle: str) -> dict[str, Row]:
     """What is asked of a backend up to a level, by test: "test_values[numba-conv2d-...]"."""
     label = label.encode("unicode_escape").decode()  # as pytest writes ids
     checks = {
-        f"test_{check.kind}[{label}-{check.id}]": asked(check, backend) for check in up_to(level)
+        f"test_{check.kind}[{label}-{check.id}]": asked(check, backend)
+        for check in up_to(level, oracle)
     }
     networks = {
         f"test_networks[{label}-{network.name}-{filling}]": asked_of_network(
             network, filling, backend
         )
-        for network, filling in networks_up_to(level)
+        for network, filling in networks_up_to(level, oracle)
     }
     return checks | networks
 

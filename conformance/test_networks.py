@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from conformance import ledger
-from conformance.conftest import BACKENDS, labels, settle
+from conformance.conftest import BACKENDS, asked, labels, settle
 from conformance.networks import Network, judge_network, networks_up_to, separation
 from conformance.tolerance import NETWORK_SEPARATION
 from impls.backend import Backend
@@ -16,7 +16,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases = [
         pytest.param(spec, network, filling, id=f"{name}-{network.name}-{filling}")
         for spec, name in labels(metafunc.config.stash[BACKENDS]).items()
-        for network, filling in networks_up_to(metafunc.config.getoption("--level"))
+        for network, filling in networks_up_to(*asked(metafunc.config))
     ]
     metafunc.parametrize("spec, network, filling", cases)
 
@@ -30,8 +30,8 @@ def conform(spec: str, request: pytest.FixtureRequest) -> Callable[[Network, str
         assert isinstance(backend, Backend)
         if filling == "real":
             assert separation(network, filling) > NETWORK_SEPARATION
-        asked = ledger.asked_of_network(network, filling, backend)
-        settle(request, spec, asked, judge_network(backend, network, filling))
+        row = ledger.asked_of_network(network, filling, backend)
+        settle(request, spec, row, judge_network(backend, network, filling))
 
     return conform
 

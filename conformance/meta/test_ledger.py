@@ -298,8 +298,8 @@ def stored(tmp_path: Path) -> Path:
     rows = [ledger.row("mine", asked, Verdict(status), "again") for status in list(Status)[:2]]
     header = {
         "schema": jsonl.SCHEMA, "started": "2026-01-02T03:04:05+00:00", "versions": {},
-        "threads": {}, "seeds": "", "level": "core", "selection": [], "backends": {},
-        "promised": jsonl.promised(rows),
+        "threads": {}, "seeds": "", "level": "core", "oracle": "torch",
+        "selection": [], "backends": {}, "promised": jsonl.promised(rows),
     }  # fmt: skip
     footer = {"counts": jsonl.statuses(rows), "duration_s": 1.0, "exit": 1}
     path = tmp_path / "folder" / "checks.jsonl"
@@ -327,7 +327,7 @@ def test_every_cut_is_seen(stored: Path) -> None:
     [
         ('"schema": 1', '"schema": 2', "schema=2 must be 1"),
         ('"started": "2026', '"begun": "2026', "line 1, header: started must be there"),
-        ('"level": "core", "sel', '"level": "high", "sel', "header: level='high' must be one of"),
+        ('"level": "core", "ora', '"level": "high", "ora', "header: level='high' must be one of"),
         ('"status": "failed"', '"status": "fine"', "line 3: status='fine' must be one of passed, "),
         ('"status": "failed"', '"status": "passed"', "counts is {'passed': 1, "),
         ('"known": ""', '"known": "", "new": 1', "line 2: new must not be there"),
