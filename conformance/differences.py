@@ -105,7 +105,7 @@ def spaced_row() -> ndarray:
 
 
 def gradient_of_colors() -> ndarray:
-    """PyTorch's gradient of a (3, 3, 2) kernel on COLORS... as (R, S, C)."""
+    """PyTorch's gradient of a kernel of two channels, (R, S, C), that slides across COLORS."""
     kernel = tensor(COLORS[:2, :2]).clone().requires_grad_()
     F.conv2d(tensor(COLORS), kernel).sum().backward()
     found: ndarray = kernel.grad[0].permute(1, 2, 0).numpy()

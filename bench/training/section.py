@@ -7,6 +7,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from bench.plots import MARKERS, STYLE, saved
 from bench.training.record import ACCURACY, FIRST_STEPS, PYTORCH, Training, Trainings, distances
@@ -53,8 +54,9 @@ def curves(session: Trainings, path: Path) -> Path:
                 )
         right.axhline(LOSS_RTOL, color="0.3", lw=1, ls="--", label="limit in float64")
         right.set_yscale("log")
+        right.xaxis.set_major_locator(MaxNLocator(integer=True))
         right.set_xlabel("step")
-        right.set_ylabel("distance to PyTorch's loss, relative")
+        right.set_ylabel(f"distance to PyTorch's loss, relative; 0 at {NEAREST:g}")
         right.legend(frameon=False)
         for axes in (left, right):
             axes.grid(color="0.92")
