@@ -104,6 +104,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def compare(session: nox.Session) -> None:
+    """What became faster or slower: `-- OLD NEW`, two stored runs or two revisions."""
+    _install(session, "bench")
+    session.run("python", "-m", "bench", "compare", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     _install(session, "lint")

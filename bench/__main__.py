@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import impls
-from bench import report, sitting
+from bench import compare, report, sitting
 from bench.duel import label
 from bench.plan import Plan
 from bench.stored import RunError
@@ -15,24 +15,17 @@ from bench.workloads.presets import PRESETS, THREADS
 
 LATEST = Path("reports/latest")
 RUNS = Path("reports/bench")
+COMPARISON = Path("reports/compare")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, 1 if a backend failed, 2 for a wrong call, 130 if it was interrupted."""
+    """Exit status: 0; 1 if a backend failed or got slower; 2 for a wrong call or a full disk; 130
+    if it was interrupted.
+    """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="time backends beside PyTorch, store it and show it")
-    run.add_argument("--preset", choices=PRESETS, default="quick")
-    run.add_argument(
-        "--backend",
-        action="append",
-        metavar="NAME|MODULE|PATH.py",
-        help="a backend to time; repeat for several (default: all built-in backends)",
-    )
-    run.add_argument("--threads", action="append", choices=THREADS, help="default: the preset's")
-    run.add_argument(
-        "--select", default="", metavar="TEXT", help='part of "WORKLOAD DIRECTION", as rows say it'
-    )
+    _add_plan(run)
     run.add_argument(
         "--out",
         type=Path,
@@ -45,10 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = commands.add_parser("report", help="write tables, plots and pages of a stored run")
     show.add_argument("out", type=Path, nargs="?", default=LATEST, metavar="DIR")
     show.set_defaults(command=_report)
-    compare = commands.add_parser("compare", help="the same-run ratios of two stored runs")
-    compare.add_argument("old", type=Path, metavar="OLD")
-    compare.add_argument("new", type=Path, metavar="NEW")
-    compare.set_defaults(command=_compare)
+    beside = commands.add_parser(
+        "compare",
+        help="two stored runs, or two revisions timed side by side: what became faster or slower",
+    )
+    beside.add_argument("old", metavar="OLD", help="a run's folder; or a revision, or a checkout")
+    beside.add_argument("new", metavar="NEW", help="the same; `.` is the sources as they are")
+    _add_plan(beside)
+    beside.add_argument("--out", type=Path, default=COMPARISON, metavar="DIR")
+    beside.set_defaults(command=_compare)
     parsed, others = parser.parse_known_args(arguments)
     # pytest-benchmark is the host: its own options are its own affair.
     parsed.benchmark = [option for option in others if option.startswith("--benchmark-")]
@@ -65,7 +63,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(parsed: argparse.Namespace) -> int:
+def _add_plan(command: argparse.ArgumentParser) -> None:
+    """What is timed."""
+    command.add_argument("--preset", choices=PRESETS, default="quick")
+    command.add_argument(
+        "--backend",
+        action="append",
+        metavar="NAME|MODULE|PATH.py",
+        help="a backend to time; repeat for several (default: all built-in backends)",
+    )
+    command.add_argument(
+        "--threads", action="append", choices=THREADS, help="default: the preset's"
+    )
+    command.add_argument(
+        "--select", default="", metavar="TEXT", help='part of "WORKLOAD DIRECTION", as rows say it'
+    )
+
+
+def _plan(parsed: argparse.Namespace) -> Plan | None:
+    """The plan that the arguments describe; None, and a word why, if it is none."""
     plan = Plan(
         preset=PRESETS[parsed.preset],
         # Workers run in the project's folder.
@@ -76,12 +92,19 @@ def _run(parsed: argparse.Namespace) -> int:
     names = [label(spec) for spec in plan.backends]
     if len(set(names)) < len(names):
         print(f"--backend must name each backend once; these are called {', '.join(names)}")
+        return None
+    if not list(plan.tasks()):
+        print(f"--select {plan.select!r} must name a row of preset {plan.preset.name}")
+        return None
+    return plan
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    plan = _plan(parsed)
+    if plan is None:
         return 2
     count = len(list(plan.tasks()))
-    if not count:
-        print(f"--select {plan.select!r} must name a row of preset {plan.preset.name}")
-        return 2
-    print(f"bench: {count} tasks, preset {plan.preset.name}: {plan.preset.why}", flush=True)
+    _say(f"{count} tasks, preset {plan.preset.name}: {plan.preset.why}")
     if "--benchmark-disable" in parsed.benchmark:
         return sitting.once(plan, parsed.benchmark)
     status = sitting.sit(plan, parsed.out, parsed.benchmark, fresh=parsed.fresh)
@@ -97,8 +120,25 @@ def _report(parsed: argparse.Namespace) -> int:
 
 
 def _compare(parsed: argparse.Namespace) -> int:
-    print(report.comparison(parsed.old, parsed.new))
-    return 0
+    """Exit status: 1 if a regression is confirmed."""
+    stored = [compare.is_run(side) for side in (parsed.old, parsed.new)]
+    if all(stored):
+        found = compare.of_stored(parsed.old, parsed.new)
+    elif any(stored):
+        raise RunError("OLD and NEW must both be stored runs, or both revisions")
+    else:
+        plan = _plan(parsed)
+        if plan is None:
+            return 2
+        found = compare.of_revisions(parsed.old, parsed.new, plan, _say)
+    print(compare.markdown(found))
+    for path in compare.store(found, parsed.out):
+        print(f"bench: wrote {path}")
+    return 1 if len(found.regressions) else 0
+
+
+def _say(word: str) -> None:
+    print(f"bench: {word}", flush=True)
 
 
 def _absolute(spec: str) -> str:

@@ -55,15 +55,15 @@ class SilenceError(WorkerError):
 class Worker:
     """A process that times one backend beside PyTorch; a context that ends it."""
 
-    def __init__(self, spec: str, threads: int, reference: str = "") -> None:
+    def __init__(self, spec: str, threads: int, reference: str = "", root: Path = ROOT) -> None:
         self.spec, self.threads = spec, threads
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker", spec, str(threads), reference],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
-            env=environment(threads),
+            cwd=root,
+            env=environment(threads, root),
         )
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -129,11 +129,13 @@ class Outcome:
 class Duels:
     """Runs tasks one after the other; workers live as long as their backend is asked.
 
-    reference: a backend in PyTorch's place, "" for PyTorch.
+    reference: a backend in PyTorch's place, "" for PyTorch. root: where the sources lie.
     """
 
-    def __init__(self, preset: Preset, *, once: bool, reference: str = "") -> None:
-        self.preset, self.once, self.reference = preset, once, reference
+    def __init__(
+        self, preset: Preset, *, once: bool, reference: str = "", root: Path = ROOT
+    ) -> None:
+        self.preset, self.once, self.reference, self.root = preset, once, reference, root
         self.proofs: dict[str, dict[str, int]] = {}
         self._asked: tuple[str, int] = ("", 0)
         self._workers: list[Worker] = []
@@ -198,7 +200,7 @@ class Duels:
             raise self._refusal
         least = 1 if self.once else self.preset.processes[0]
         while len(self._workers) <= process or len(self._workers) < least:
-            self._workers.append(Worker(spec, count, self.reference))
+            self._workers.append(Worker(spec, count, self.reference, self.root))
         try:
             proofs = [worker.proof() for worker in self._workers]
         except WorkerError as error:

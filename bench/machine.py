@@ -48,12 +48,12 @@ def facts() -> dict[str, Any]:
     }
 
 
-def environment(threads: int) -> dict[str, str]:
+def environment(threads: int, root: Path = ROOT) -> dict[str, str]:
     """What must be set before NumPy is imported. OMP_WAIT_POLICY stays: passive costs 2x."""
     count = str(threads)
     pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     # The caller's folder too: a backend may be a module there.
-    path = os.pathsep.join(filter(None, [str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(root), os.getcwd(), os.environ.get("PYTHONPATH")]))
     return {
         **os.environ,
         **dict.fromkeys(pools, count),

@@ -71,7 +71,7 @@ class Plan:
         logs, left = self._logs.get(label(spec)), self.left()
         said = [f"{label(spec)} so far {exp(sum(logs) / len(logs)):.2g}x"] if logs else []
         if left and self._measured:
-            said.append(f"{_duration(left * self._spent_s / self._measured)} left")
+            said.append(f"{duration(left * self._spent_s / self._measured)} left")
         return ", ".join(said)
 
     def _selected(self) -> list[Task]:
@@ -91,7 +91,7 @@ def task_key(spec: str, threads: str, task: Task) -> Key:
     return label(spec), task.workload, task.direction, threads
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """About how long: "50 s", "4 min", "3.5 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -85,25 +85,6 @@ def render(directory: Path) -> Iterator[Path]:
         yield path
 
 
-def comparison(old: Path, new: Path) -> str:
-    """Markdown table of two runs' ratios to PyTorch; absolute times are never compared."""
-    keys = ["backend", "workload", "direction", "threads"]
-    frames = []
-    for directory in (old, new):
-        run = load(directory)
-        if run is None:
-            raise RunError(f"{directory} must hold run.json, but has none")
-        frames.append(
-            performance(run, load_samples(directory))
-            .dropna(subset="ratio")
-            .set_index(keys)["ratio"]
-        )
-    table = pd.concat(frames, axis=1, keys=["old", "new"]).dropna().reset_index()
-    table["new / old"] = table["new"] / table["old"]
-    text: str = table.to_markdown(index=False, floatfmt=".3g")
-    return text
-
-
 def _csv(table: pd.DataFrame, path: Path) -> Path:
     replace(path, lambda beside: table.to_csv(beside, index=False))
     return path

@@ -206,18 +206,6 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         list(report.render(tmp_path))
 
 
-def test_comparison_sets_the_ratios_of_two_runs_side_by_side(stored: Path, tmp_path: Path) -> None:
-    newer = [row("numba", "forward", "FASTER", 3.0), *ROWS[1:]]
-    other = tmp_path / "other"
-    store(Run("quick", MACHINE, {}, [asdict(r) for r in newer]), frame(sampled(newer)), other)
-    table = report.comparison(stored, other)
-    assert (
-        "| numba     | resnet50:conv1 | forward     | one       |   2   |   3   |         1.5 |"
-        in table
-    )
-    assert table.count("\n") == 3
-
-
 def test_the_command_line_says_what_is_wrong_without_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
