@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import plots
+from bench import pass_tables, passes, plots
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -75,23 +75,27 @@ def render(directory: Path) -> Iterator[Path]:
     if not judged.empty:
         yield _csv(judged, directory / "conformance.csv")
     drawn = dict(_draw(directory / "plots", run, timed, judged, trained))
+    beside = passes.load(directory)
+    if beside is not None and len(pass_tables.growth(beside)):
+        drawn["growth"] = pass_tables.plot_growth(beside, directory / "plots" / "growth.svg")
     yield from drawn.values()
     page = {**_page(run, timed, found, judged), "training": section.words(trained)}
+    page["passes"] = {} if beside is None else pass_tables.tables(beside)
     svgs = {name: _inline(path) for name, path in drawn.items()}
     for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
-        path = directory / name
-        text = _environment().get_template(template).render(**page, plots=svgs)
-        _written(text, path)
-        yield path
+        write_page(template, {**page, "plots": svgs}, directory / name)
+        yield directory / name
+
+
+def write_page(template: str, page: dict[str, Any], path: Path) -> None:
+    """Fill in a template."""
+    text = _environment().get_template(template).render(**page)
+    replace(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
     replace(path, lambda beside: table.to_csv(beside, index=False))
     return path
-
-
-def _written(text: str, path: Path) -> None:
-    replace(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def _draw(
@@ -147,11 +151,11 @@ def _answers(timed: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
             fault = f", {bad} wrong" if bad else ""
             fault += f", {unjudged} not judged" if unjudged else ""
             said.append(f"passes {passed} of {promised} checks{fault}")
-        rated = _rated(timed, backend)
+        rated = believable(timed[timed["backend"] == backend])
         if len(rated):
             twins = int(rated["workload"].str.contains("@").sum())
             shrunk = f", {twins} of them shrunk" if twins else ""
-            speed = _geometric_mean(rated["ratio"])
+            speed = geometric_mean(rated["ratio"])
             said.append(f"runs at {speed:.2g} times PyTorch's speed ({len(rated)} rows{shrunk})")
         if said:
             yield f"{backend} {' and '.join(said)}."
@@ -166,9 +170,9 @@ def _scoreboard(timed: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
         if len(mine):
             line["passed"] = f"{mine['passed'].sum()} / {mine['promised'].sum()}"
             line["worst grade"] = f"{mine['worst_grade'].max():.2f}"
-        rated = _rated(timed, backend)
+        rated = believable(timed[timed["backend"] == backend])
         if len(rated):
-            line["ratio to PyTorch"] = f"{_geometric_mean(rated['ratio']):.2g}x"
+            line["ratio to PyTorch"] = f"{geometric_mean(rated['ratio']):.2g}x"
         verdicts = timed[timed["backend"] == backend]["verdict"].value_counts()
         line.update({str(v): int(verdicts[v]) for v in Verdict if v in verdicts})
         lines.append(line)
@@ -226,13 +230,13 @@ def _drift(run: Run) -> dict[str, float]:
     return {name: after[name] / before[name] - 1 for name in before}
 
 
-def _rated(timed: pd.DataFrame, backend: str) -> pd.DataFrame:
+def believable(timed: pd.DataFrame) -> pd.DataFrame:
     """Rows with a ratio that may be believed."""
-    is_valid = timed["ratio"].notna() & (timed["verdict"] != Verdict.INVALID)
-    return timed[is_valid & (timed["backend"] == backend)]
+    return timed[timed["ratio"].notna() & (timed["verdict"] != Verdict.INVALID)]
 
 
-def _geometric_mean(values: "pd.Series[float]") -> float:
+def geometric_mean(values: "pd.Series[float]") -> float:
+    """The mean of ratios: of a ratio and its inverse it is 1."""
     return float(np.exp(np.log(values.astype(float)).mean()))
 
 
@@ -249,6 +253,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["shown"] = pass_tables.shown
     environment.filters["table"] = lambda frame: frame.to_html(index=False, border=0)
     environment.filters["markdown"] = lambda frame: frame.to_markdown(index=False)
     return environment
