@@ -19,6 +19,11 @@ plan.py        what a run times, what is done, and how far it is
 sitting.py     one sitting of a run, through pytest-benchmark; what is done is kept
 sources.py     what was timed, as a digest
 load.py        how busy the machine is beside us
+passes.py      first call, memory, cold caches, threads, growth: beside the duel
+pass_worker.py one process of a pass; pass_tables.py: passes.csv as tables and plots
+sides.py       two revisions, timed in turn
+compare.py     OLD beside NEW; change.py: from log ratios to the verdict on a change
+merge.py       runs of several machines as one report
 report.py      pandas: stored runs -> tables, plots and pages
 training/      the document's SimpleCNN, trained on digits: nox -s train
 walkthrough.py impls/document.md, section by section: nox -s docs

@@ -3,11 +3,11 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import impls
-from bench import compare, report, sitting
+from bench import compare, merge, passes, report, sitting
 from bench.duel import label
 from bench.plan import Plan
 from bench.stored import RunError
@@ -16,6 +16,9 @@ from bench.workloads.presets import PRESETS, THREADS
 LATEST = Path("reports/latest")
 RUNS = Path("reports/bench")
 COMPARISON = Path("reports/compare")
+MERGED = Path("reports/merged")
+# Presets that are the record of a machine, not a look at it.
+PASSES_WITH = ("standard", "full")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,10 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="where the run is kept; rows it has are not measured again (default: %(default)s)",
     )
+    run.add_argument(
+        "--passes",
+        action=argparse.BooleanOptionalAction,
+        help="first call, memory, cold caches, threads, growth (default: with standard and full)",
+    )
     run.add_argument("--fresh", action="store_true", help="measure again what --out has")
     run.set_defaults(command=_run)
     show = commands.add_parser("report", help="write tables, plots and pages of a stored run")
-    show.add_argument("out", type=Path, nargs="?", default=LATEST, metavar="DIR")
+    show.add_argument(
+        "runs",
+        type=Path,
+        nargs="*",
+        default=[LATEST],
+        metavar="DIR",
+        help="a stored run; several, of different machines, become one report in --out",
+    )
+    show.add_argument("--out", type=Path, default=MERGED, metavar="DIR")
     show.set_defaults(command=_report)
     beside = commands.add_parser(
         "compare",
@@ -109,14 +125,22 @@ def _run(parsed: argparse.Namespace) -> int:
         return sitting.once(plan, parsed.benchmark)
     status = sitting.sit(plan, parsed.out, parsed.benchmark, fresh=parsed.fresh)
     if status in (0, 1):
-        _report(parsed)
+        wanted = parsed.preset in PASSES_WITH if parsed.passes is None else parsed.passes
+        if wanted:
+            passes.run(plan.backends, parsed.out, _say, fresh=parsed.fresh)
+        _wrote(report.render(parsed.out))
     return status
 
 
 def _report(parsed: argparse.Namespace) -> int:
-    for path in report.render(parsed.out):
-        print(f"bench: wrote {path}")
+    one, *others = parsed.runs
+    _wrote(merge.render(parsed.runs, parsed.out) if others else report.render(one))
     return 0
+
+
+def _wrote(paths: Iterable[Path]) -> None:
+    for path in paths:
+        _say(f"wrote {path}")
 
 
 def _compare(parsed: argparse.Namespace) -> int:
@@ -132,8 +156,7 @@ def _compare(parsed: argparse.Namespace) -> int:
             return 2
         found = compare.of_revisions(parsed.old, parsed.new, plan, _say)
     print(compare.markdown(found))
-    for path in compare.store(found, parsed.out):
-        print(f"bench: wrote {path}")
+    _wrote(compare.store(found, parsed.out))
     return 1 if len(found.regressions) else 0
 
 

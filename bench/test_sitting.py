@@ -268,6 +268,32 @@ def test_options_of_pytest_benchmark_reach_it_and_others_are_refused(
     assert "unrecognized arguments: --benchmrk-save=first" in capsys.readouterr().err
 
 
+def test_pytest_benchmark_reads_what_a_run_stored(asked: list[str], tmp_path: Path) -> None:
+    """Its compare, its CSV and its histogram, from the JSON alone."""
+    assert main([*SMOKE, "--select", "fc", "--out", str(tmp_path)]) == 0
+    (kept,) = json.loads((tmp_path / "benchmark.json").read_text())["benchmarks"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", "compare", str(tmp_path / "benchmark.json"),
+         "--columns=median", f"--csv={tmp_path / 'compared.csv'}",
+         f"--histogram={tmp_path / 'drawn'}"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert kept["group"] == "simplecnn:fc forward one"
+    assert "1 tests" in done.stdout
+    assert "simplecnn:fc-forward-one" in (tmp_path / "compared.csv").read_text()
+    (drawn,) = tmp_path.glob("drawn*.svg")
+    assert "<svg" in drawn.read_text()
+
+
+def test_disabled_every_arm_runs_once_and_nothing_is_kept(asked: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    line = [*SMOKE, "--select", "fc", "--out", str(out), "--benchmark-disable"]
+    assert main(line) == 0
+    assert len(asked) == 1
+    assert not out.exists()
+
+
 def test_progress_says_the_mean_so_far_and_the_time_left(asked: list[str]) -> None:
     plan = Plan(backends=["im2col"], select="conv1")
     tasks = list(plan.tasks())
