@@ -34,13 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--backend",
         action="append",
         metavar="NAME|MODULE|PATH.py",
-        help="a backend to train on; repeat for several (default: numba; loop takes hours)",
+        help="a backend to train on; repeat for several (default: numba; loop would take days)",
     )
     parser.add_argument("--out", type=Path, default=LATEST, metavar="DIR")
     parsed = parser.parse_args(arguments)
     learners: dict[str, Callable[[str], Pupil]] = {PYTORCH: TorchPupil}
     try:
         for spec in parsed.backend or ["numba"]:
+            if label(spec) in learners:
+                raise ValueError(f"backend={spec!r} must not share its name with another")
             learners[label(spec)] = partial(BackendPupil, impls.get(spec))
     except ValueError as error:
         parser.error(str(error))

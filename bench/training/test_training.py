@@ -234,11 +234,20 @@ def test_the_command_fails_for_a_faulty_backend(
     assert "✗ forgetful trains SimpleCNN wrong" in (tmp_path / "index.html").read_text()
 
 
-def test_an_unknown_backend_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "specs, says",
+    [
+        (["nonsense"], "backend='nonsense' must be one of"),
+        (["im2col", "impls/im2col.py"], "backend='impls/im2col.py' must not share its name"),
+    ],
+)
+def test_a_wrong_choice_is_told(
+    specs: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        command.main(["--backend", "nonsense"])
+        command.main([f"--backend={spec}" for spec in specs])
     assert ended.value.code == 2
-    assert "backend='nonsense' must be one of" in capsys.readouterr().err
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": 0}', '{"schema": 1, "trainings": []}'])
