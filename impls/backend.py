@@ -5,9 +5,11 @@ record's signature, its arrays are checked, its parameters normalized, the kerne
 answer checked; a kernel's wrong answer raises KernelError and is never repaired.
 """
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from inspect import Parameter, Signature
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,12 +81,14 @@ def _no_limit(kernel: str, params: Params) -> str:
 
 def _forward(op: OpSpec) -> Callable[..., Any]:
     """The method of an operation."""
-    sign, operands = op.signature, kernel_arrays(op, FORWARD)  # once: they take 100 us
+    # Made once: they take 100 us.
+    sign, operands = op.signature, kernel_arrays(op, FORWARD)
+    bound, planned = _binder(sign), _planner(op)
 
     def method(self: Backend, *args: Any, **kwargs: Any) -> Any:
-        arguments = _bound(sign, args, kwargs)
+        arguments = bound(args, kwargs)
         arrays = _checked_arrays(op, arguments)
-        plan = _plan(op, arrays, arguments)
+        plan = planned(arrays, arguments)
         wants_indices = bool(arguments.get("return_indices", False))
         name = op.kernel
         if op.returns_indices and not wants_indices and _offers_values(self, op, plan):
@@ -106,13 +110,15 @@ def _forward(op: OpSpec) -> Callable[..., Any]:
 def _backward(op: OpSpec) -> Callable[..., Any]:
     """The method of an operation's gradients."""
     sign = _backward_signature(op)
+    operands = {direction: kernel_arrays(op, direction) for direction in op.directions}
+    bound, planned = _binder(sign), _planner(op)
 
     def method(self: Backend, *args: Any, **kwargs: Any) -> Any:
-        arguments = _bound(sign, args, kwargs)
+        arguments = bound(args, kwargs)
         grad_output, indices = arguments.pop("grad_output"), arguments.pop("indices", None)
         mask = _output_mask(op, arguments.pop("output_mask", None))
         arrays = _checked_arrays(op, arguments)
-        plan = _plan(op, arrays, arguments)
+        plan = planned(arrays, arguments)
         first = arrays[op.operands[0].name]
         expected = op.unbatched(first.shape, plan.output)
         check_float_array("grad_output", grad_output)
@@ -125,7 +131,7 @@ def _backward(op: OpSpec) -> Callable[..., Any]:
         if op.returns_indices:
             given["indices"] = _indices(self, op, plan, indices, given)
         gradients = tuple(
-            _gradient(self, op, f"grad_{operand.name}", plan, given) if wanted else None
+            _gradient(self, op, f"grad_{operand.name}", plan, given, operands) if wanted else None
             for operand, wanted in zip(op.operands, mask, strict=True)
         )
         shaped = tuple(
@@ -159,10 +165,20 @@ def _backward_signature(op: OpSpec) -> Signature:
     return Signature([Parameter("grad_output", kind), *kept, *added])
 
 
-def _bound(sign: Signature, args: Sequence[Any], kwargs: Params) -> Params:
-    bound = sign.bind(*args, **kwargs)
-    bound.apply_defaults()
-    return dict(bound.arguments)
+def _binder(sign: Signature) -> Callable[[Sequence[Any], Params], Params]:
+    """A function from a call's arguments to their names, defaults applied."""
+    defaults = [p.default for p in sign.parameters.values() if p.default is not p.empty]
+    # Signature.bind would take 30 us, a named tuple's constructor takes 1.
+    arguments = namedtuple("arguments", sign.parameters, defaults=defaults)  # type: ignore[misc]
+
+    def bound(args: Sequence[Any], kwargs: Params) -> Params:
+        try:
+            return arguments(*args, **kwargs)._asdict()
+        except TypeError:
+            sign.bind(*args, **kwargs)  # says what is wrong in the caller's words
+            raise
+
+    return bound
 
 
 def _checked_arrays(op: OpSpec, arguments: Params) -> dict[str, ndarray]:
@@ -182,16 +198,36 @@ def _checked_arrays(op: OpSpec, arguments: Params) -> dict[str, ndarray]:
     return arrays
 
 
-def _plan(op: OpSpec, arrays: dict[str, ndarray], params: Params) -> Plan:
-    shapes = {name: array.shape for name, array in arrays.items()}
+def _planner(op: OpSpec) -> Callable[[dict[str, ndarray], Params], Plan]:
+    """A function from a call's arrays and parameters to its plan; repeated calls share one."""
     first = op.operands[0].name
-    given, batched = shapes[first], op.batched(shapes[first])
-    try:
-        return op.plan(**{**shapes, first: batched}, **params)
-    except ValueError as error:
-        # The caller never saw the batched shape.
-        told = str(error).replace(f"{first}.shape={batched}", f"{first}.shape={given}")
-        raise ValueError(told) from None
+
+    def made(shapes: tuple[tuple[str, Shape], ...], params: tuple[tuple[str, Any], ...]) -> Plan:
+        given = dict(shapes)
+        batched = op.batched(given[first])
+        try:
+            return op.plan(**{**given, first: batched}, **dict(params))
+        except ValueError as error:
+            # The caller never saw the batched shape.
+            told = str(error).replace(f"{first}.shape={batched}", f"{first}.shape={given[first]}")
+            raise ValueError(told) from None
+
+    remembered = lru_cache(maxsize=1024)(made)
+
+    def planned(arrays: dict[str, ndarray], params: Params) -> Plan:
+        shapes = tuple((name, array.shape) for name, array in arrays.items())
+        # What is equal to an int or a tuple of ints without being one may be refused.
+        is_plain = all(map(_is_plain, params.values()))
+        return (remembered if is_plain else made)(shapes, tuple(params.items()))
+
+    return planned
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a parameter's value equals none that the gate would read in another way."""
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return type(value) in (int, str, NoneType)
 
 
 def _prepared(arrays: dict[str, ndarray], plan: Plan) -> dict[str, ndarray]:
@@ -227,8 +263,9 @@ def _indices(
 
 
 def _gradient(
-    backend: Backend, op: OpSpec, direction: str, plan: Plan, given: dict[str, ndarray]
-) -> ndarray:
+    backend: Backend, op: OpSpec, direction: str, plan: Plan, given: dict[str, ndarray],
+    operands: dict[str, tuple[str, ...]],
+) -> ndarray:  # fmt: skip
     """One gradient from its kernel; a bias gradient without a kernel is summed here."""
     name, grad_output = op.kernel_of(direction), given["grad_output"]
     operand = direction.removeprefix("grad_")
@@ -236,7 +273,7 @@ def _gradient(
         axes = tuple(axis for axis in range(grad_output.ndim) if axis != 1)
         return grad_output.sum(axis=axes)
     kernel = backend.kernel(name, plan.params)
-    result = kernel(*(given[key] for key in kernel_arrays(op, direction)), **plan.params)
+    result = kernel(*(given[key] for key in operands[direction]), **plan.params)
     shape = (plan.output[1],) if operand == "bias" else plan.shape(operand)
     return _checked(name, result, shape, grad_output.dtype)
 

@@ -65,7 +65,9 @@ def check_indices(value: Any, expected: Shape, plane: int) -> None:
 
 def prepared(array: ndarray, shape: Shape) -> ndarray:
     """The array as kernels get it: `shape`, C-contiguous, aligned, plain ndarray."""
-    return np.require(array, requirements=("C", "A", "E")).reshape(shape)
+    if type(array) is not ndarray or not (array.flags.c_contiguous and array.flags.aligned):
+        array = np.require(array, requirements=("C", "A", "E"))
+    return array.reshape(shape)
 
 
 def _check_array(name: str, value: Any) -> None:
