@@ -1,8 +1,31 @@
-"""The kernels in Numba, parallel over planes.
+"""The kernels in Numba: dense convolutions around a register tile, the rest parallel over planes.
 
-    _jit.py   how kernels are compiled and launched
-    _conv.py  convolution, its gradients, linear
-    _pool.py  pools, relu, patches
+    _tile.py   the tile and what fills its panels, as vector instructions
+    _plan.py   where operands stand and how work is divided, as tables
+    _dense.py  the drivers: convolution, its gradients, transposed convolution, linear
+    _thin.py   the same where groups have one or two channels (depthwise)
+    _pool.py   pools, relu, patches
+    _jit.py    how kernels are compiled, cached and launched
+
+How a dense convolution runs, here forward (the gradients differ in their tables alone):
+
+    input (N, C, H, W)          a strip: whole rows of some images, copied with their padding;
+      |  copy                   a stride's remainders become planes, so that windows of one
+      v                         phase lie side by side. Left out where nothing is padded (1 x 1)
+    strip (C, phases, rows, columns)
+      |  pack, per block of     a panel: for each tap (c, r, s) of the block, what 48 successive
+      v  128 taps               windows see there, in a row. One run of whole vectors is not packed
+    panel (taps, 48 pixels)     but read where it stands
+      |  tile, per 8 output     out[8 channels, 48 pixels] += weight[8, taps] @ panel: 24 registers
+      v  channels               of sums, the weight read as it lies, the output written in place
+    output (N, O, P, Q)
+
+The panel stays in L1 while all output channels pass over it; the block's part of the weight stays
+in L2 for the strip's next 48 pixels. grad_input is the same with rows of input channels: places
+with one remainder modulo stride gather from the same taps. grad_weight sums over pixels instead:
+its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is packed. Extra memory is
+the strip, a panel and the tables. Every sum has one order whatever the number of threads: a task
+owns its part of the output, and the parts meet at whole tiles.
 
 Here each kernel allocates its result, states its work in multiply-adds and launches a compiled
 function. Outputs are allocated by NumPy, outside compiled code: large arrays get huge pages there.
@@ -14,11 +37,14 @@ from math import prod
 import numpy as np
 from numpy import ndarray
 
-from impls.numba_parallel import _conv, _pool
-from impls.numba_parallel._jit import launch
+from impls.numba_parallel import _dense, _pool, _thin
+from impls.numba_parallel._jit import launch, threads_for
+from impls.numba_parallel._plan import Call, forward_tables, grad_input_tables, grad_weight_tables
 from impls.spec.params import PaddingPairs, Pair
-from impls.spec.shapes import avg_pool_divisors, conv_output, pool_output
-from impls.spec.transpose import transposed
+from impls.spec.plan import Shape
+from impls.spec.shapes import avg_pool_divisors, conv_output, conv_transpose_output, pool_output
+
+NO_PADDING = ((0, 0), (0, 0))
 
 
 def conv(
@@ -35,11 +61,7 @@ def conv(
     shape = conv_output(
         input.shape, weight.shape, stride=stride, padding=padding, dilation=dilation
     )
-    output = np.empty(shape, input.dtype)
-    bias = np.zeros(shape[1], input.dtype) if bias is None else bias
-    work = output.size * weight[0].size
-    launch(_conv.conv, work, (output,), (input, weight, bias), stride, padding, dilation, groups)
-    return output
+    return _windows(input, weight, bias, shape, stride, padding, dilation, groups)
 
 
 def conv_grad_input(
@@ -53,13 +75,7 @@ def conv_grad_input(
     groups: int,
 ) -> ndarray:
     """(N, C, H, W)."""
-    grad_input = np.empty_like(input)
-    work = grad_output.size * weight[0].size
-    launch(
-        _conv.conv_grad_input, work, (grad_input,), (grad_output, weight),
-        stride, padding, dilation, groups,
-    )  # fmt: skip
-    return grad_input
+    return _spread(grad_output, weight, None, input.shape, stride, padding, dilation, groups)
 
 
 def conv_grad_weight(
@@ -73,18 +89,131 @@ def conv_grad_weight(
     groups: int,
 ) -> ndarray:
     """(O, C // groups, R, S)."""
-    grad_weight = np.empty_like(weight)
-    work = grad_output.size * weight[0].size
-    launch(
-        _conv.conv_grad_weight, work, (grad_weight,), (grad_output, input),
-        stride, padding, dilation, groups,
+    return _products(grad_output, input, weight.shape, stride, padding, dilation, groups)
+
+
+# A transposed convolution is the input gradient of a convolution that runs from its output to its
+# input: the same three, with input and output exchanged.
+
+
+def conv_transpose(
+    input: ndarray,
+    weight: ndarray,
+    bias: ndarray | None,
+    *,
+    stride: Pair,
+    padding: PaddingPairs,
+    output_padding: Pair,
+    groups: int,
+    dilation: Pair,
+) -> ndarray:
+    """Output (N, O, P, Q)."""
+    shape = conv_transpose_output(
+        input.shape, weight.shape, stride=stride, padding=padding, output_padding=output_padding,
+        groups=groups, dilation=dilation,
     )  # fmt: skip
-    return grad_weight
+    return _spread(input, weight, bias, shape, stride, padding, dilation, groups)
 
 
-conv_transpose, conv_transpose_grad_input, conv_transpose_grad_weight = transposed(
-    conv, conv_grad_input, conv_grad_weight
-)
+def conv_transpose_grad_input(
+    grad_output: ndarray,
+    input: ndarray,
+    weight: ndarray,
+    *,
+    stride: Pair,
+    padding: PaddingPairs,
+    output_padding: Pair,
+    groups: int,
+    dilation: Pair,
+) -> ndarray:
+    """(N, C, H, W)."""
+    return _windows(grad_output, weight, None, input.shape, stride, padding, dilation, groups)
+
+
+def conv_transpose_grad_weight(
+    grad_output: ndarray,
+    input: ndarray,
+    weight: ndarray,
+    *,
+    stride: Pair,
+    padding: PaddingPairs,
+    output_padding: Pair,
+    groups: int,
+    dilation: Pair,
+) -> ndarray:
+    """(C, O // groups, R, S)."""
+    return _products(input, grad_output, weight.shape, stride, padding, dilation, groups)
+
+
+def _windows(
+    input: ndarray, weight: ndarray, bias: ndarray | None, shape: Shape, stride: Pair = (1, 1),
+    padding: PaddingPairs = NO_PADDING, dilation: Pair = (1, 1), groups: int = 1,
+) -> ndarray:  # fmt: skip
+    """(N, O, P, Q) of a shape: every place sums a window of the input."""
+    output = np.empty(shape, input.dtype)
+    bias = np.zeros(shape[1], input.dtype) if bias is None else bias
+    work = output.size * weight[0].size
+    inputs = (input, weight, bias)
+    if _is_thin(weight.shape[0], groups):
+        launch(_thin.conv, work, (output,), inputs, stride, padding, dilation, groups)
+    elif len(input):
+        call = Call(
+            input.shape, weight.shape, shape, stride, padding, dilation, groups, input.itemsize,
+            threads_for(work),
+        )  # fmt: skip
+        launch(_dense.correlate, work, _flat(output), _flat(*inputs), *forward_tables(call))
+    return output
+
+
+def _spread(
+    grad_output: ndarray, weight: ndarray, bias: ndarray | None, shape: Shape,
+    stride: Pair = (1, 1), padding: PaddingPairs = NO_PADDING, dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> ndarray:  # fmt: skip
+    """(N, C, H, W) of a shape: every place gathers from the windows that it lies in."""
+    result = np.empty(shape, grad_output.dtype)
+    bias = np.zeros(shape[1], result.dtype) if bias is None else bias
+    work = grad_output.size * weight[0].size
+    inputs = (grad_output, weight, bias)
+    if _is_thin(weight.shape[1] * groups, groups):
+        launch(_thin.conv_grad_input, work, (result,), inputs, stride, padding, dilation, groups)
+    elif len(grad_output):
+        call = Call(
+            shape, weight.shape, grad_output.shape, stride, padding, dilation, groups,
+            result.itemsize, threads_for(work),
+        )  # fmt: skip
+        launch(_dense.correlate, work, _flat(result), _flat(*inputs), *grad_input_tables(call))
+    return result
+
+
+def _products(
+    grad_output: ndarray, input: ndarray, shape: Shape, stride: Pair = (1, 1),
+    padding: PaddingPairs = NO_PADDING, dilation: Pair = (1, 1), groups: int = 1,
+) -> ndarray:  # fmt: skip
+    """(O, C // groups, R, S) of a shape: every tap sums over images and pixels."""
+    result = np.empty(shape, input.dtype)
+    work = grad_output.size * result[0].size
+    inputs = (grad_output, input)
+    if not len(input):
+        result[:] = 0
+    elif _is_thin(shape[0], groups):
+        launch(_thin.conv_grad_weight, work, (result,), inputs, stride, padding, dilation, groups)
+    else:
+        call = Call(
+            input.shape, shape, grad_output.shape, stride, padding, dilation, groups,
+            input.itemsize, threads_for(work),
+        )  # fmt: skip
+        launch(_dense.multiply, work, _flat(result), _flat(*inputs), *grad_weight_tables(call))
+    return result
+
+
+def _flat(*arrays: ndarray) -> tuple[ndarray, ...]:
+    return tuple(array.reshape(-1) for array in arrays)
+
+
+def _is_thin(rows: int, groups: int) -> bool:
+    """Whether groups are so small that a tile would be mostly empty, as in depthwise layers."""
+    return groups > 1 and rows // groups < 3
 
 
 def max_pool(
@@ -204,28 +333,34 @@ def relu_grad_input(grad_output: ndarray, input: ndarray) -> ndarray:
     return grad_input
 
 
+# A linear layer is a convolution of one image of pixels in a column: which array is the image, and
+# which the 1 x 1 weight, is chosen so that the largest, the weight, is read as it lies.
+
+
 def linear(input: ndarray, weight: ndarray, bias: ndarray | None) -> ndarray:
     """Output (N, out)."""
-    output = np.empty((len(input), len(weight)), input.dtype)
-    bias = np.zeros(len(weight), input.dtype) if bias is None else bias
-    launch(_conv.linear, len(input) * weight.size, (output,), (input, weight, bias))
+    shape = (len(input), len(weight), 1, 1)
+    output = _products(_pixels(input), _pixels(weight), shape).reshape(shape[:2])
+    if bias is not None:
+        output += bias
     return output
 
 
 def linear_grad_input(grad_output: ndarray, input: ndarray, weight: ndarray) -> ndarray:
     """(N, in)."""
-    grad_input = np.empty_like(input)
-    work = len(input) * weight.size
-    launch(_conv.linear_grad_input, work, (grad_input,), (grad_output, weight))
-    return grad_input
+    shape = (1, *input.shape, 1)
+    return _windows(_pixels(weight), grad_output[..., None, None], None, shape)[0, ..., 0]
 
 
 def linear_grad_weight(grad_output: ndarray, input: ndarray, weight: ndarray) -> ndarray:
     """(out, in)."""
-    grad_weight = np.empty_like(weight)
-    work = len(input) * weight.size
-    launch(_conv.linear_grad_weight, work, (grad_weight,), (grad_output, input))
-    return grad_weight
+    shape = (1, *weight.shape, 1)
+    return _spread(_pixels(input), grad_output[..., None, None], None, shape)[0, ..., 0]
+
+
+def _pixels(array: ndarray) -> ndarray:
+    """(channels, pixels) as an image (1, channels, pixels, 1)."""
+    return array[None, :, :, None]
 
 
 def image_to_patches(image: ndarray, *, patch_size: int) -> ndarray:

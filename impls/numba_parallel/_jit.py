@@ -8,15 +8,33 @@ take turns, which every threading layer of Numba survives.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
+from zlib import crc32
 
+import numba
 from numba import njit
 from numpy import ndarray
 
 # Multiply-adds below which threads cost more than they save: waking a second one took 180 us
 # (quiet) to 8 ms (busy machine), and 100,000 multiply-adds take about 50 us.
 SERIAL_WORK = 100_000
+
+
+def threads_for(work: int) -> int:
+    """How many threads a call of so many multiply-adds may use."""
+    threads: int = numba.config.NUMBA_NUM_THREADS
+    return 1 if work < SERIAL_WORK else threads
+
+
+def _digest() -> str:
+    """What the files of this package say, in eight digits."""
+    files = sorted(Path(__file__).parent.glob("_*.py"))
+    return f"{crc32(b''.join(file.read_bytes() for file in files)):08x}"
+
+
+SOURCES = _digest()
 
 
 class Kernel(NamedTuple):
@@ -59,12 +77,28 @@ def summing(function: Any) -> Kernel:
 inlined = njit(cache=True, error_model="numpy", inline="always")
 
 
+def inner(function: Any) -> Any:
+    """A function that kernels call; it is compiled with each of them."""
+    return njit(error_model="numpy")(function)
+
+
 def _compiled(function: Any, **options: Any) -> Kernel:
-    # Numba names cache files by qualified name and line alone: the second version needs its own.
-    twin = FunctionType(function.__code__, function.__globals__, function.__name__)
-    twin.__qualname__ = f"{function.__qualname__}_parallel"
-    twin.__module__ = function.__module__
     return Kernel(
-        serial=njit(cache=True, error_model="numpy", **options)(function),
-        parallel=njit(cache=True, error_model="numpy", parallel=True, **options)(twin),
+        serial=njit(cache=True, error_model="numpy", **options)(_named(function, "serial")),
+        parallel=njit(cache=True, error_model="numpy", parallel=True, **options)(
+            _named(function, "parallel")
+        ),
     )
+
+
+def _named(function: Any, version: str) -> Any:
+    """The same function under a name of its own, which says its version and its sources.
+
+    Numba names cache files by qualified name and line, and asks only whether the function's own
+    file has changed: what it calls in other files would stay as it was compiled.
+    """
+    twin = FunctionType(function.__code__, function.__globals__, function.__name__)
+    twin.__doc__ = function.__doc__
+    twin.__qualname__ = f"{function.__qualname__}_{version}_{SOURCES}"
+    twin.__module__ = function.__module__
+    return twin

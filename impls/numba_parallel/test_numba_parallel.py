@@ -9,13 +9,13 @@ import pytest
 from numpy import ndarray
 
 from impls import loop, numba_parallel
-from impls.numba_parallel import _conv, _jit, _pool
+from impls.numba_parallel import _dense, _jit, _pool, _thin
 from impls.spec.interface import KERNELS
 from impls.spec.plan import Params, Shape
 
 COMPILED = {
     f"{module.__name__.rsplit('.', 1)[1]}.{name}": value
-    for module in (_conv, _pool)
+    for module in (_dense, _pool, _thin)
     for name, value in vars(module).items()
     if isinstance(value, _jit.Kernel)
 }
@@ -50,6 +50,9 @@ CALLS = {
     "conv": Call((X, W, B), CONV),
     "conv_grad_input": Call((DY, X, W), CONV),
     "conv_grad_weight": Call((DY, X, W), CONV),
+    "conv, depthwise": Call((X, (8, 1, 3, 2), (8,)), CONV | {"groups": 4}),
+    "conv_grad_input, depthwise": Call(((3, 8, 5, 9), X, (8, 1, 3, 2)), CONV | {"groups": 4}),
+    "conv_grad_weight, depthwise": Call(((3, 8, 5, 9), X, (8, 1, 3, 2)), CONV | {"groups": 4}),
     "conv_transpose": Call((XT, WT, B), TRANSPOSE),
     "conv_transpose_grad_input": Call((DYT, XT, WT), TRANSPOSE),
     "conv_transpose_grad_weight": Call((DYT, XT, WT), TRANSPOSE),
@@ -66,7 +69,7 @@ CALLS = {
     "image_to_patches": Call(((6, 9, 4),), {"patch_size": 3}),
     "image_to_patches_grad_image": Call(((6, 36), (6, 9, 4)), {"patch_size": 3}),
 }
-OWN = [name for name in KERNELS if hasattr(numba_parallel, name)]
+OWN = [*CALLS, "max_pool_grad_input"]
 
 
 def run(module: Any, kernel: str, dtype: str) -> tuple[ndarray, ...]:
@@ -80,7 +83,7 @@ def run(module: Any, kernel: str, dtype: str) -> tuple[ndarray, ...]:
     arrays = [rng.integers(-4, 5, shape).astype(dtype) for shape in CALLS[kernel].arrays]
     for array in arrays:
         array.flags.writeable = False
-    result = getattr(module, kernel)(*arrays, **CALLS[kernel].params)
+    result = getattr(module, kernel.split(",")[0])(*arrays, **CALLS[kernel].params)
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -115,7 +118,8 @@ def versions(monkeypatch: pytest.MonkeyPatch, work: float) -> list[str]:
 
 
 def test_every_kernel_is_called_here() -> None:
-    assert set(OWN) == {*CALLS, "max_pool_grad_input"}
+    called = {name.split(",")[0] for name in OWN}
+    assert called == {name for name in KERNELS if hasattr(numba_parallel, name)}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -161,9 +165,9 @@ def cache_files(kernel: _jit.Kernel) -> list[str]:
 
 
 def test_every_version_has_a_cache_file_of_its_own() -> None:
-    assert len(COMPILED) == 16
+    assert len(COMPILED) == 15
     files = [file for kernel in COMPILED.values() for file in cache_files(kernel)]
-    assert len(set(files)) == len(files) == 32
+    assert len(set(files)) == len(files) == 30
 
 
 @pytest.mark.parametrize("name", COMPILED)
@@ -173,10 +177,9 @@ def test_one_function_makes_both_versions(name: str) -> None:
     assert serial.py_func.__code__ is parallel.py_func.__code__
     assert not serial.targetoptions.get("parallel")
     assert parallel.targetoptions["parallel"]
-    moving = name.startswith("_pool")
-    # Pools and relu promise NaN and the sign of zero.
+    # Pools and relu promise NaN and the sign of zero; the tile says itself what is fused.
     for version in (serial, parallel):
-        assert bool(version.targetoptions.get("fastmath")) is not moving
+        assert bool(version.targetoptions.get("fastmath")) is name.startswith("_thin")
 
 
 def test_inputs_cannot_be_written_and_stay_writable() -> None:

@@ -88,7 +88,7 @@ def conv(output, input, weight, bias, stride, padding, dilation, groups):
 
 
 @summing
-def conv_grad_input(grad_input, grad_output, weight, stride, padding, dilation, groups):
+def conv_grad_input(grad_input, grad_output, weight, bias, stride, padding, dilation, groups):
     """Fill grad_input (N, C, H, W): every plane gathers from the outputs of its group."""
     n_images, in_channels, height, width = grad_input.shape
     out_channels, in_group, kernel_h, kernel_w = weight.shape
@@ -100,7 +100,7 @@ def conv_grad_input(grad_input, grad_output, weight, stride, padding, dilation, 
         n, channel = divmod(np.int64(task), in_channels)
         g, c = divmod(channel, in_group)
         plane = grad_input[n, channel]
-        plane[:] = 0
+        plane[:] = bias[channel]
         for o in range(g * out_group, (g + 1) * out_group):
             for r in range(kernel_h):
                 top = r * dilation_h - padding_h
@@ -142,39 +142,3 @@ def conv_grad_weight(grad_weight, grad_output, input, stride, padding, dilation,
                         gradients = grad_output[n, o, p, q_first:q_end]
                         _add_products(sums, gradients, row, q_first * stride_w + left, stride_w)
                 grad_weight[o, c, r, s] = sums.sum()
-
-
-@summing
-def linear(output, input, weight, bias):
-    """Fill output (N, out): a dot product of two rows each."""
-    rows, out_features = output.shape
-    for task in prange(rows * out_features):
-        n, o = divmod(np.int64(task), out_features)
-        total = output.dtype.type(0)
-        for feature in range(input.shape[1]):
-            total += input[n, feature] * weight[o, feature]
-        output[n, o] = total + bias[o]
-
-
-@summing
-def linear_grad_input(grad_input, grad_output, weight):
-    """Fill grad_input (N, in): the rows of weight, weighted."""
-    rows, in_features = grad_input.shape
-    for n in prange(rows):
-        grad_input[n, :] = 0
-        for o in range(weight.shape[0]):
-            share = grad_output[n, o]
-            for feature in range(in_features):
-                grad_input[n, feature] += share * weight[o, feature]
-
-
-@summing
-def linear_grad_weight(grad_weight, grad_output, input):
-    """Fill grad_weight (out, in): the rows of input, weighted."""
-    out_features, in_features = grad_weight.shape
-    for o in prange(out_features):
-        grad_weight[o, :] = 0
-        for n in range(input.shape[0]):
-            share = grad_output[n, o]
-            for feature in range(in_features):
-                grad_weight[o, feature] += share * input[n, feature]

@@ -1,0 +1,444 @@
+"""Where operands stand and how work is divided, as tables that compiled code reads.
+
+Everything depends on shapes and parameters alone, so repeated calls share one set of tables.
+"""
+
+from functools import lru_cache
+from itertools import pairwise
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from impls.numba_parallel._tile import ISA
+from impls.spec.params import PaddingPairs, Pair
+from impls.spec.plan import Shape
+
+CACHE_LINE = 64
+# Taps of a block: its panel (24 KiB of AVX-512 vectors) stays in L1 while it is filled and read.
+# With 192 rows filling took 10 cycles a row, with 128 it took 4.
+BLOCK = 128
+# Taps of a block that is read where it stands, each on a page of its own: the TLB holds 64 to 96.
+PAGES = 64
+PAGE_BYTES = 4096
+# Bytes of a strip's copy: it stays in L2 beside the part of the weight that one block reads.
+STRIP_BYTES = 1 << 19
+# Pixels that small images are put together for, so that few vectors are partly empty.
+STRIP_PIXELS = 384
+
+
+def _record(*names: str) -> np.dtype[np.void]:
+    return np.dtype([(name, np.int64) for name in names])
+
+
+# Of a source (what windows look at): its extents and strides; how a strip of it is copied; where
+# pixels of the other side stand.
+PLAN = _record(
+    "height", "width", "step_h", "step_w", "top", "left", "channels", "source_image",
+    "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
+    "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
+)  # fmt: skip
+STRIP = _record("first_image", "end_image", "first_row", "end_row")
+CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
+PRODUCT = _record("group", "first_m", "end_m", "first_column", "end_column")
+OUT_PHASE = _record("first_tap", "end_tap", "rows", "columns", "out_at")
+
+
+class Call(NamedTuple):
+    """A convolution, forward or backward, by what its tables depend on.
+
+    input, weight, output: shapes of the convolution, (N, C, H, W), (O, C // groups, R, S) and
+    (N, O, P, Q), whichever of them is computed.
+    """
+
+    input: Shape
+    weight: Shape
+    output: Shape
+    stride: Pair
+    padding: PaddingPairs
+    dilation: Pair
+    groups: int
+    itemsize: int
+    threads: int
+
+    @property
+    def lanes(self) -> int:
+        """Elements of a vector."""
+        return ISA.vector_bytes // self.itemsize
+
+
+class Tap(NamedTuple):
+    """One tap of an axis: its number, the source phase it reads, places after the window's."""
+
+    number: int
+    phase: int
+    shift: int
+
+
+class OutPhase(NamedTuple):
+    """Output places first, first + out_step, ... of an axis, and the taps that reach them."""
+
+    first: int
+    places: int
+    taps: list[Tap]
+
+
+class Axis(NamedTuple):
+    """How the windows of one axis look at the source.
+
+    step: source places from window to window. phases: remainders modulo step that any tap reads,
+    each a plane of the copy. before: zeros before the source. halo: places that the last window
+    reaches beyond its own. out_step: output places from one window's to the next's.
+    """
+
+    step: int
+    phases: list[int]
+    before: int
+    halo: int
+    out_step: int
+    out_phases: list[OutPhase]
+
+
+def _forward_axes(call: Call) -> tuple[Axis, Axis]:
+    """Tap r of window p reads p * stride + r * dilation - before."""
+    made = []
+    for kernel, stride, (before, _), dilation, count in zip(
+        call.weight[2:], call.stride, call.padding, call.dilation, call.output[2:], strict=True
+    ):
+        reach = [r * dilation for r in range(kernel)]
+        phases = sorted({far % stride for far in reach})
+        taps = [
+            Tap(r, phases.index(far % stride), far // stride) for r, far in enumerate(reach)
+        ]  # fmt: skip
+        made.append(Axis(stride, phases, before, taps[-1].shift, 1, [OutPhase(0, count, taps)]))
+    return made[0], made[1]
+
+
+def _backward_axes(call: Call) -> tuple[Axis, Axis]:
+    """Place i gathers tap r from window p where p * stride + r * dilation = i + before.
+
+    The places with one remainder of i + before modulo stride share their taps: a phase.
+    """
+    made = []
+    for kernel, stride, (before, _), dilation, size in zip(
+        call.weight[2:], call.stride, call.padding, call.dilation, call.input[2:], strict=True
+    ):
+        out_phases = []
+        for phase in range(stride):
+            first = (phase - before) % stride
+            window = (first + before) // stride
+            taps = [
+                Tap(r, 0, window - r * dilation // stride)
+                for r in range(kernel)
+                if r * dilation % stride == phase
+            ]
+            out_phases.append(OutPhase(first, max(0, _ceil(size - first, stride)), taps))
+        shifts = [tap.shift for out_phase in out_phases for tap in out_phase.taps]
+        low = min(shifts)
+        moved = [
+            each._replace(taps=[tap._replace(shift=tap.shift - low) for tap in each.taps])
+            for each in out_phases
+        ]
+        made.append(Axis(1, [0], -low, max(shifts) - low, stride, moved))
+    return made[0], made[1]
+
+
+class CorrelationTables(NamedTuple):
+    """The arguments of _dense.correlate after its arrays."""
+
+    plans: ndarray
+    tasks: ndarray
+    a_rows: ndarray
+    out_rows: ndarray
+    a_taps: ndarray
+    source_taps: ndarray
+    out_phases: ndarray
+    phases: ndarray
+
+
+@lru_cache(maxsize=256)
+def forward_tables(call: Call) -> CorrelationTables:
+    """Rows are output channels, their sums run over input channels and taps."""
+    _, in_group, kernel_h, kernel_w = call.weight
+    taps = kernel_h * kernel_w
+    return _correlation(
+        call, call.input, call.output, _forward_axes(call),
+        group=call.output[1] // call.groups * in_group * taps, row=in_group * taps, channel=taps,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def grad_input_tables(call: Call) -> CorrelationTables:
+    """Rows are input channels, their sums run over output channels and taps."""
+    out_channels, in_group, kernel_h, kernel_w = call.weight
+    taps = kernel_h * kernel_w
+    return _correlation(
+        call, call.output, call.input, _backward_axes(call),
+        group=out_channels // call.groups * in_group * taps, row=taps, channel=in_group * taps,
+    )  # fmt: skip
+
+
+def _correlation(
+    call: Call, source: Shape, out: Shape, axes: tuple[Axis, Axis], *,
+    group: int, row: int, channel: int,
+) -> CorrelationTables:  # fmt: skip
+    """group, row, channel: strides of the weight by group, row and source channel."""
+    vertical, horizontal = axes
+    channels, n_rows = source[1] // call.groups, out[1] // call.groups
+    lines = max(phase.places for phase in vertical.out_phases)
+    columns = max(phase.places for phase in horizontal.out_phases)
+    copy_columns = columns + horizontal.halo
+    is_direct = _is_direct(axes, source, (lines, columns))
+    planes = len(vertical.phases) * len(horizontal.phases)
+    line_bytes = 0 if is_direct else channels * planes * copy_columns * call.itemsize
+    images, strips = _strips(source[0], lines, columns, line_bytes, vertical.halo)
+    images, strips, parts = _division(call, source[0], images, strips, lines, columns, n_rows)
+    tasks = [
+        {"group": g, "first_m": g * n_rows + m, "end_m": g * n_rows + end_m, **strip}
+        for g in range(call.groups)
+        for strip in _cut(source[0], images, lines, strips)
+        for m, end_m in pairwise(_cuts(n_rows, parts, ISA.rows))
+    ]
+    copy_lines = _ceil(lines, strips) + vertical.halo
+    plan, seen_channel = _source(
+        call, source, axes, is_direct, channels, images, copy_lines, copy_columns
+    )
+    plan |= {
+        "out_image": prod(out[1:]), "out_row": vertical.out_step * out[3],
+        "out_column": horizontal.out_step, "out_columns": columns, "taps": prod(call.weight[2:]),
+    }  # fmt: skip
+    a_taps, source_taps, out_phases = [], [], []
+    first_tap = longest = 0
+    order = np.arange(channels)[:, None]
+    for down in vertical.out_phases:
+        for across in horizontal.out_phases:
+            a_at = [r.number * call.weight[3] + s.number for r in down.taps for s in across.taps]
+            seen_at = _offsets(down.taps, across.taps, horizontal, plan)
+            a_taps.append((order * channel + np.array(a_at, np.int64)).ravel())
+            source_taps.append((order * seen_channel + np.array(seen_at, np.int64)).ravel())
+            count = channels * len(a_at)
+            out_phases.append(
+                {
+                    "first_tap": first_tap, "end_tap": first_tap + count, "rows": down.places,
+                    "columns": across.places, "out_at": down.first * out[3] + across.first,
+                }
+            )  # fmt: skip
+            first_tap += count
+            longest = max(longest, count)
+    is_far = is_direct and seen_channel * call.itemsize > PAGE_BYTES // 2
+    plan["block"] = _even(longest, PAGES if is_far else BLOCK)
+    a_rows = [g * group + m * row for g in range(call.groups) for m in range(n_rows)]
+    return CorrelationTables(
+        plans=_filled(PLAN, [plan]),
+        tasks=_filled(CORRELATION, tasks),
+        a_rows=_rows(a_rows),
+        out_rows=_rows([m * out[2] * out[3] for m in range(out[1])]),
+        a_taps=np.concatenate(a_taps),
+        source_taps=np.concatenate(source_taps),
+        out_phases=_filled(OUT_PHASE, out_phases),
+        phases=np.array([(y, x) for y in vertical.phases for x in horizontal.phases]),
+    )
+
+
+class ProductTables(NamedTuple):
+    """The arguments of _dense.multiply after its arrays."""
+
+    plans: ndarray
+    tasks: ndarray
+    strips: ndarray
+    a_rows: ndarray
+    out_rows: ndarray
+    a_taps: ndarray
+    columns: ndarray
+    phases: ndarray
+
+
+@lru_cache(maxsize=256)
+def grad_weight_tables(call: Call) -> ProductTables:
+    """Rows are output channels, columns input channels and taps; sums run over pixels."""
+    all_rows, channels = call.weight[:2]
+    taps = prod(call.weight[2:])
+    lines, columns = call.output[2:]
+    axes = vertical, horizontal = _forward_axes(call)
+    copy_columns = columns + horizontal.halo
+    is_direct = _is_direct(axes, call.input, (lines, columns))
+    n_rows, n_columns = all_rows // call.groups, channels * taps
+    tasks, seen_channels = _product_tasks(call, n_rows, n_columns, taps)
+    planes = len(vertical.phases) * len(horizontal.phases)
+    line_bytes = max(seen_channels * planes * copy_columns, n_rows * columns) * call.itemsize
+    images, cuts = _strips(call.input[0], lines, columns, line_bytes, vertical.halo)
+    tallest = _ceil(lines, cuts)
+    plan, seen_channel = _source(
+        call, call.input, axes, is_direct, seen_channels, images, tallest + vertical.halo,
+        copy_columns,
+    )  # fmt: skip
+    plane = lines * columns
+    pixels = np.arange(images * tallest * columns)
+    plan |= {
+        "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
+        "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
+    }  # fmt: skip
+    (down,), (across,) = vertical.out_phases, horizontal.out_phases
+    seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)
+    return ProductTables(
+        plans=_filled(PLAN, [plan]),
+        tasks=_filled(PRODUCT, tasks),
+        strips=_filled(STRIP, _cut(call.input[0], images, lines, cuts)),
+        a_rows=_rows([m * plane for m in range(all_rows)]),
+        out_rows=_rows([m * n_columns for m in range(all_rows)]),
+        a_taps=pixels // plane * all_rows * plane + pixels % plane,
+        columns=(np.arange(channels)[:, None] * seen_channel + seen_at).ravel(),
+        phases=np.array([(y, x) for y in vertical.phases for x in horizontal.phases]),
+    )
+
+
+# ------------------------------------------------------------------------------------- sources
+
+
+def _is_direct(axes: tuple[Axis, Axis], source: Shape, places: Pair) -> bool:
+    """Whether windows are the source's own pixels, so that nothing needs copying."""
+    is_plain = all(
+        axis.step == axis.out_step == 1 and axis.phases == [0] and not axis.before and not axis.halo
+        for axis in axes
+    )
+    return is_plain and source[2:] == places
+
+
+def _source(
+    call: Call, source: Shape, axes: tuple[Axis, Axis], is_direct: bool, channels: int,
+    images: int, copy_lines: int, copy_columns: int,
+) -> tuple[dict[str, int], int]:  # fmt: skip
+    """The plan's part about the source, and the distance of its channels as tiles see them."""
+    vertical, horizontal = axes
+    plane = copy_lines * copy_columns
+    copy_channel = len(vertical.phases) * len(horizontal.phases) * plane
+    plan = {
+        "height": source[2], "width": source[3], "step_h": vertical.step,
+        "step_w": horizontal.step, "top": vertical.before, "left": horizontal.before,
+        "channels": channels, "source_image": prod(source[1:]),
+        "source_channel": source[2] * source[3], "is_direct": int(is_direct),
+        "copy_image": channels * copy_channel, "copy_channel": copy_channel, "copy_plane": plane,
+        "copy_columns": copy_columns, "halo": vertical.halo,
+        "copy_size": 0 if is_direct else images * channels * copy_channel,
+    }  # fmt: skip
+    return plan, plan["source_channel"] if is_direct else copy_channel
+
+
+def _offsets(
+    down: list[Tap], across: list[Tap], horizontal: Axis, plan: dict[str, int]
+) -> list[int]:
+    """Where each tap reads, from where its window stands in the copy."""
+    return [
+        (r.phase * len(horizontal.phases) + s.phase) * plan["copy_plane"]
+        + r.shift * plan["copy_columns"]
+        + s.shift
+        for r in down
+        for s in across
+    ]
+
+
+# ------------------------------------------------------------------------------------ division
+
+
+def _strips(n_images: int, lines: int, columns: int, line_bytes: int, halo: int) -> Pair:
+    """(images put together in one strip, strips that one image is cut into)."""
+    pixels = lines * columns
+    if pixels < STRIP_PIXELS:
+        return min(n_images, _ceil(STRIP_PIXELS, pixels)), 1
+    if not line_bytes:
+        return 1, 1
+    room = max(1, STRIP_BYTES // line_bytes - halo)
+    return 1, _ceil(lines, room)
+
+
+def _division(
+    call: Call, n_images: int, images: int, strips: int, lines: int, columns: int, n_rows: int
+) -> tuple[int, int, int]:
+    """(images, strips, parts of the rows) for which the busiest thread has least to do."""
+    tiles = _ceil(n_rows, ISA.rows)
+
+    def cost(choice: tuple[int, int, int]) -> float:
+        images, strips, parts = choice
+        count = call.groups * _ceil(n_images, images) * strips * parts
+        vectors = _ceil(images * _ceil(lines, strips) * columns, call.lanes)
+        # Of a tap, a vector takes half a cycle per row, and packing it about two.
+        return _ceil(count, call.threads) * vectors * (_ceil(tiles, parts) * ISA.rows / 2 + 2)
+
+    choices = [
+        (each, more, parts)
+        for each in sorted({images, max(1, min(images, n_images // call.threads))})
+        for more in sorted({strips, min(lines, _ceil(strips, call.threads) * call.threads)})
+        for parts in range(1, 1 + min(call.threads, tiles))
+    ]
+    return min(choices, key=cost)
+
+
+def _product_tasks(
+    call: Call, n_rows: int, n_columns: int, taps: int
+) -> tuple[list[dict[str, int]], int]:
+    """Tasks for which the busiest thread has least to do; the most channels that one sees."""
+    tiles, vectors = _ceil(n_rows, ISA.rows), _ceil(n_columns, call.lanes)
+
+    def cost(choice: Pair) -> float:
+        across, down = choice
+        count = call.groups * across * down
+        # Of a pixel, a vector takes half a cycle per row, and packing it about six.
+        return (
+            _ceil(count, call.threads)
+            * _ceil(vectors, across)
+            * (_ceil(tiles, down) * ISA.rows / 2 + 6)
+        )
+
+    choices = [
+        (across, down)
+        for across in range(1, 1 + min(call.threads, vectors))
+        for down in range(1, 1 + min(call.threads, tiles))
+    ]
+    across, down = min(choices, key=cost)
+    tasks = [
+        {
+            "group": g, "first_m": g * n_rows + m, "end_m": g * n_rows + end_m,
+            "first_column": first, "end_column": end,
+        }
+        for g in range(call.groups)
+        for first, end in pairwise(_cuts(n_columns, across, call.lanes))
+        for m, end_m in pairwise(_cuts(n_rows, down, ISA.rows))
+    ]  # fmt: skip
+    seen = max(
+        _ceil(task["end_column"], taps) - task["first_column"] // taps for task in tasks
+    )  # fmt: skip
+    return tasks, seen
+
+
+def _cut(n_images: int, images: int, lines: int, strips: int) -> list[dict[str, int]]:
+    return [
+        {"first_image": n, "end_image": min(n_images, n + images), "first_row": p, "end_row": end}
+        for n in range(0, n_images, images)
+        for p, end in pairwise(_cuts(lines, strips, 1))
+    ]
+
+
+def _cuts(size: int, parts: int, unit: int) -> list[int]:
+    """Where `size` is cut into parts of whole units; the largest has ceil(units / parts)."""
+    units = _ceil(size, unit)
+    return [min(size, _ceil(units * i, parts) * unit) for i in range(parts + 1)]
+
+
+def _even(size: int, limit: int) -> int:
+    """The size of equal blocks, none above the limit."""
+    return max(1, _ceil(size, max(1, _ceil(size, limit))))
+
+
+def _ceil(size: int, step: int) -> int:
+    return -(-size // step)
+
+
+def _rows(offsets: list[int]) -> ndarray:
+    """A table of rows, for tiles that reach beyond the last: it is repeated."""
+    return np.array(offsets + offsets[-1:] * ISA.rows)
+
+
+def _filled(kind: np.dtype[np.void], records: list[dict[str, int]]) -> ndarray:
+    names = kind.names or ()
+    return np.array([tuple(record[name] for name in names) for record in records], kind)

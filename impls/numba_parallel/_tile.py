@@ -1,0 +1,377 @@
+"""Three vector pieces that Numba cannot write as loops, in LLVM IR: tile, pack_rows, pack_columns.
+
+tile is the one place where multiply-adds happen. It keeps rows x vectors sums in registers,
+
+                     panel[k]  | v v v v | v v v v | v v v v |    vectors of contiguous values
+      a[m, k] -> splat  s      | += s v  | += s v  | += s v  |    a register of sums each
+                        s      | += s v  | += s v  | += s v  |    rows of them
+                        ...
+
+and for every k loads `vectors` vectors and `rows` scalars for rows * vectors fused multiply-adds.
+It knows nothing of convolutions: a row's scalar stands where two tables say
+(`a_rows[m] + a_taps[k]`), and the panel has been packed. pack_rows and pack_columns fill panels.
+
+Array operands are one-dimensional and contiguous; loads and stores are unaligned. Nothing but what
+is asked for is read or written: the last vector of a row is masked.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+
+class Isa(NamedTuple):
+    """What the registers of an instruction set hold.
+
+    vector_bytes: of one register. rows, vectors: of the tile; 29 of 32 registers are the most that
+    LLVM 22 allocates without spilling. few_rows: of the tile for at most as many rows.
+    """
+
+    vector_bytes: int
+    rows: int
+    few_rows: int
+    vectors: int
+
+
+def host_isa() -> Isa:
+    """That of the processor that Numba compiles for: the host, or NUMBA_CPU_FEATURES."""
+    said = numba.config.CPU_FEATURES
+    if said is None:
+        said = llvmlite.binding.get_host_cpu_features().flatten()
+    features = said.split(",")
+    if "+avx512f" in features:
+        return Isa(vector_bytes=64, rows=8, few_rows=4, vectors=3)
+    if "+avx2" in features and "+fma" in features:
+        return Isa(vector_bytes=32, rows=6, few_rows=3, vectors=2)
+    if "+neon" in features:
+        return Isa(vector_bytes=16, rows=8, few_rows=4, vectors=3)
+    return Isa(vector_bytes=16, rows=4, few_rows=2, vectors=2)
+
+
+ISA = host_isa()
+# The type of indices and addresses.
+INDEX = ir.IntType(64)
+
+
+class _Emitter:
+    """Emits instructions on vectors of one dtype, as long as a register."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, dtype: Any) -> None:
+        self.builder = builder
+        self.bytes = dtype.bitwidth // 8
+        self.lanes = ISA.vector_bytes // self.bytes
+        self.vector = ir.VectorType(context.get_value_type(dtype), self.lanes)
+        self.suffix = f"v{self.lanes}f{dtype.bitwidth}"
+
+    def zero(self) -> Any:
+        return ir.Constant(self.vector, None)
+
+    def _call(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        kinds = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = cgutils.get_or_insert_function(self.builder.module, kinds, name)
+        return self.builder.call(function, arguments)
+
+    def _at(self, pointer: Any) -> Any:
+        return self.builder.bitcast(pointer, self.vector.as_pointer())
+
+    def load(self, pointer: Any) -> Any:
+        return self.builder.load(self._at(pointer), align=self.bytes)
+
+    def store(self, value: Any, pointer: Any) -> None:
+        self.builder.store(value, self._at(pointer), align=self.bytes)
+
+    def mask(self, count: Any) -> Any:
+        """The first `count` lanes; all of them from LANES on."""
+        lane = ir.VectorType(ir.IntType(32), self.lanes)
+        numbers = ir.Constant(lane, list(range(self.lanes)))
+        count = self.builder.trunc(count, lane.element)
+        return self.builder.icmp_signed("<", numbers, self.splat(count, lane))
+
+    def load_masked(self, pointer: Any, mask: Any) -> Any:
+        name = f"llvm.masked.load.{self.suffix}.p0"
+        return self._call(name, self.vector, [self._at(pointer), mask, self.zero()])
+
+    def store_masked(self, value: Any, pointer: Any, mask: Any) -> None:
+        name = f"llvm.masked.store.{self.suffix}.p0"
+        self._call(name, ir.VoidType(), [value, self._at(pointer), mask])
+
+    def splat(self, scalar: Any, vector: Any = None) -> Any:
+        vector = vector or self.vector
+        one = self.builder.insert_element(
+            ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0)
+        )
+        order = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
+        return self.builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), order)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        return self._call(f"llvm.fma.{self.suffix}", self.vector, [a, b, c])
+
+    def zip(self, a: Any, b: Any, half: int) -> Any:
+        """Lanes of a and b by turns, from the first half (0) or the second (1)."""
+        first = half * self.lanes // 2
+        order = [first + i // 2 + (i % 2) * self.lanes for i in range(self.lanes)]
+        kind = ir.VectorType(ir.IntType(32), self.lanes)
+        return self.builder.shuffle_vector(a, b, ir.Constant(kind, order))
+
+
+def _data(context: Any, builder: ir.IRBuilder, array_type: Any, value: Any) -> Any:
+    return make_array(array_type)(context, builder, value).data
+
+
+def _for(
+    builder: ir.IRBuilder, count: Any, state: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """State after `count` >= 1 rounds of state = body(round, state), in registers."""
+    before = builder.block
+    loop = builder.append_basic_block("rounds")
+    after = builder.append_basic_block("rounds.end")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    number = builder.phi(INDEX)
+    held = [builder.phi(value.type) for value in state]
+    number.add_incoming(INDEX(0), before)
+    for phi, value in zip(held, state, strict=True):
+        phi.add_incoming(value, before)
+    found = body(number, held)
+    following = builder.add(number, INDEX(1))
+    number.add_incoming(following, builder.block)
+    for phi, value in zip(held, found, strict=True):
+        phi.add_incoming(value, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    builder.position_at_end(after)
+    return found
+
+
+@intrinsic
+def tile(
+    typingctx, dtype, b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count, out, out_rows, bias,
+    out_row, is_first, n_rows, n_columns,
+):  # fmt: skip
+    """Add sum_k a[m, k] * b[k, :] to out's rows m; if is_first, start them with their bias.
+
+    For k < count, count >= 1; m < n_rows <= ISA.rows; n_columns <= ISA.vectors * LANES columns.
+    b, a and out are addresses of elements of a dtype. a[m, k] stands at a + a_rows[a_row + m] +
+    a_taps[a_tap + k]; b[k] starts at b + b_taps[b_tap + k], and whole vectors of it are read; out's
+    row m starts at out + out_rows[out_row + m], its bias is bias[out_row + m]. a_rows has entries
+    for ISA.rows rows. The sum over k is one chain of fused multiply-adds from 0; what out held (or
+    bias) is added then.
+    """
+    address = index = types.int64
+    signature = types.void(
+        dtype, address, b_taps, index, address, a_rows, index, a_taps, index, index, address,
+        out_rows, bias, index, types.boolean, index, index,
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        values = [
+            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
+            for kind, value in zip(sig.args[1:], args[1:], strict=True)
+        ]
+        element = context.get_value_type(dtype.dtype)
+        for place in (0, 3, 9):
+            values[place] = builder.inttoptr(values[place], element.as_pointer())
+        function = _tile_function(context, builder.module, dtype.dtype, [v.type for v in values])
+        builder.call(function, values)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _tile_function(context: Any, module: ir.Module, dtype: Any, kinds: list[Any]) -> ir.Function:
+    """The function of a module that chooses the tile; compiled once, however often it is called."""
+    name = f"convformance_tile_{dtype}"
+    function = cgutils.get_or_insert_function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+    if not function.is_declaration:
+        return function
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    emit = _Emitter(context, builder, dtype)
+    operands = _Operands(*function.args)
+    rows_from = 0
+    for rows in (ISA.few_rows, ISA.rows):
+        for vectors in range(1, ISA.vectors + 1):
+            columns_from = (vectors - 1) * emit.lanes
+            is_it = builder.and_(
+                _between(builder, operands.n_rows, rows_from, rows),
+                _between(builder, operands.n_columns, columns_from, columns_from + emit.lanes),
+            )
+            with builder.if_then(is_it):
+                _emit_tile(emit, rows, vectors, operands)
+        rows_from = rows
+    builder.ret_void()
+    return function
+
+
+def _between(builder: ir.IRBuilder, value: Any, low: int, high: int) -> Any:
+    """Whether low < value <= high."""
+    return builder.and_(
+        builder.icmp_signed(">", value, INDEX(low)), builder.icmp_signed("<=", value, INDEX(high))
+    )
+
+
+class _Operands(NamedTuple):
+    """What the tile's function is given, as LLVM values; see tile."""
+
+    b: Any
+    b_taps: Any
+    b_tap: Any
+    a: Any
+    a_rows: Any
+    a_row: Any
+    a_taps: Any
+    a_tap: Any
+    count: Any
+    out: Any
+    out_rows: Any
+    bias: Any
+    out_row: Any
+    is_first: Any
+    n_rows: Any
+    n_columns: Any
+
+
+def _emit_tile(emit: _Emitter, rows: int, vectors: int, operands: _Operands) -> None:
+    """Emit a tile of rows x vectors: its loop over taps, then the writing of its sums."""
+    builder = emit.builder
+    gep = builder.gep
+    b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count = operands[:9]
+    out, out_rows, bias, out_row, is_first, n_rows, n_columns = operands[9:]
+
+    def entry(table: Any, row: Any, m: int) -> Any:
+        return builder.load(gep(table, [builder.add(row, INDEX(m))]))
+
+    a_pointers = [gep(a, [entry(a_rows, a_row, m)]) for m in range(rows)]
+    a_taps = gep(a_taps, [a_tap])
+    b_taps = gep(b_taps, [b_tap])
+
+    def step(k: Any, sums: list[Any]) -> list[Any]:
+        offset = builder.load(gep(a_taps, [k]))
+        here = gep(b, [builder.load(gep(b_taps, [k]))])
+        values = [emit.load(gep(here, [INDEX(v * emit.lanes)])) for v in range(vectors)]
+        found = []
+        for m in range(rows):
+            scalar = emit.splat(builder.load(gep(a_pointers[m], [offset])))
+            for v, value in enumerate(values):
+                found.append(emit.fma(scalar, value, sums[m * vectors + v]))
+        return found
+
+    sums = _for(builder, count, [emit.zero()] * (rows * vectors), step)
+    masks = [emit.mask(builder.sub(n_columns, INDEX(v * emit.lanes))) for v in range(vectors)]
+
+    def finish(is_masked: bool) -> None:
+        for m in range(rows):
+            with builder.if_then(builder.icmp_signed(">", n_rows, INDEX(m))):
+                start = gep(out, [entry(out_rows, out_row, m)])
+                with builder.if_else(is_first) as (then, otherwise):
+                    with then:
+                        begin = [emit.splat(entry(bias, out_row, m))] * vectors
+                        write(m, start, begin, is_masked)
+                    with otherwise:
+                        held = [
+                            emit.load_masked(at, masks[v]) if is_masked else emit.load(at)
+                            for v, at in enumerate(places(start))
+                        ]
+                        write(m, start, held, is_masked)
+
+    def places(start: Any) -> list[Any]:
+        return [gep(start, [INDEX(v * emit.lanes)]) for v in range(vectors)]
+
+    def write(m: int, start: Any, begin: list[Any], is_masked: bool) -> None:
+        for v, at in enumerate(places(start)):
+            total = builder.fadd(sums[m * vectors + v], begin[v])
+            if is_masked:
+                emit.store_masked(total, at, masks[v])
+            else:
+                emit.store(total, at)
+
+    is_whole = builder.icmp_signed("==", n_columns, INDEX(vectors * emit.lanes))
+    with builder.if_else(is_whole) as (then, otherwise):
+        with then:
+            finish(is_masked=False)
+        with otherwise:
+            finish(is_masked=True)
+
+
+@intrinsic
+def pack_rows(typingctx, panel, panel_at, pitch, source, source_at, taps, tap, count, length):
+    """panel[panel_at + k * pitch + j] = source[source_at + taps[tap + k] + j] for j < length.
+
+    For k < count, count >= 1; 1 <= length <= ISA.vectors * LANES.
+    """
+    signature = types.void(
+        panel, types.int64, types.int64, source, types.int64, taps, types.int64, types.int64,
+        types.int64,
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        panel_value, panel_at, pitch, source_value, source_at, taps_value, tap, count, length = args
+        emit = _Emitter(context, builder, panel.dtype)
+        target = builder.gep(_data(context, builder, panel, panel_value), [panel_at])
+        origin = builder.gep(_data(context, builder, source, source_value), [source_at])
+        table = builder.gep(_data(context, builder, taps, taps_value), [tap])
+
+        def move(whole: int) -> None:
+            """Move `whole` vectors and the masked rest, for every k."""
+            mask = emit.mask(builder.sub(length, INDEX(whole * emit.lanes)))
+
+            def step(k: Any, state: list[Any]) -> list[Any]:
+                here = builder.gep(origin, [builder.load(builder.gep(table, [k]))])
+                there = builder.gep(target, [builder.mul(k, pitch)])
+                for v in range(whole):
+                    at = [INDEX(v * emit.lanes)]
+                    emit.store(emit.load(builder.gep(here, at)), builder.gep(there, at))
+                at = [INDEX(whole * emit.lanes)]
+                rest = emit.load_masked(builder.gep(here, at), mask)
+                emit.store_masked(rest, builder.gep(there, at), mask)
+                return []
+
+            _for(builder, count, [], step)
+
+        for whole in range(ISA.vectors):
+            with builder.if_then(
+                _between(builder, length, whole * emit.lanes, (whole + 1) * emit.lanes)
+            ):
+                move(whole)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def pack_columns(typingctx, panel, panel_at, pitch, source, source_at, columns, column, length):
+    """panel[panel_at + j * pitch + i] = source[source_at + columns[column + i] + j], i, j < LANES.
+
+    Only j < length is read; the values of the others are 0. 1 <= length <= LANES.
+    """
+    signature = types.void(
+        panel, types.int64, types.int64, source, types.int64, columns, types.int64, types.int64
+    )
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        panel_value, panel_at, pitch, source_value, source_at, columns_value, column, length = args
+        emit = _Emitter(context, builder, panel.dtype)
+        target = builder.gep(_data(context, builder, panel, panel_value), [panel_at])
+        origin = builder.gep(_data(context, builder, source, source_value), [source_at])
+        table = builder.gep(_data(context, builder, columns, columns_value), [column])
+        mask = emit.mask(length)
+        starts = [builder.load(builder.gep(table, [INDEX(i)])) for i in range(emit.lanes)]
+        lines = [emit.load_masked(builder.gep(origin, [start]), mask) for start in starts]
+        # Zipping the first half of the lines with the second, log2(LANES) times, transposes them.
+        half = emit.lanes // 2
+        for _ in range(emit.lanes.bit_length() - 1):
+            lines = [
+                emit.zip(lines[i], lines[i + half], side) for i in range(half) for side in (0, 1)
+            ]
+        for j, line in enumerate(lines):
+            emit.store(line, builder.gep(target, [builder.mul(pitch, INDEX(j))]))
+        return context.get_dummy_value()
+
+    return signature, codegen

@@ -1,0 +1,154 @@
+"""The tile, what packs its panels, and dense kernels at the edge of memory; all register sets."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+from numpy import ndarray
+
+from impls.numba_parallel import _tile
+from impls.numba_parallel._tile import ISA, pack_columns, pack_rows, tile
+
+TAPS = 5
+MARK = 77.0
+
+
+# No annotations: Numba types what it compiles.
+
+
+@njit
+def run_tile(out, b, b_taps, a, a_rows, a_taps, out_rows, bias, is_first, rows, columns, count):
+    """The tile on whole arrays, beginning at row 1 of a and of out."""
+    tile(
+        out.dtype, b.ctypes.data, b_taps, 0, a.ctypes.data, a_rows, 1, a_taps, 0, count,
+        out.ctypes.data, out_rows, bias, 1, is_first, rows, columns,
+    )  # fmt: skip
+
+
+@njit
+def run_pack_rows(panel, source, taps, count, length):
+    pack_rows(panel, 3, 100, source, 2, taps, 1, count, length)
+
+
+@njit
+def run_pack_columns(panel, source, columns, length):
+    pack_columns(panel, 3, 100, source, 2, columns, 1, length)
+
+
+def integers(shape: tuple[int, ...], dtype: str) -> ndarray:
+    return np.random.default_rng(5).integers(-4, 5, shape).astype(dtype)
+
+
+def lanes(dtype: str) -> int:
+    return ISA.vector_bytes // np.dtype(dtype).itemsize
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_tile_adds_a_product_of_any_size_and_writes_nothing_else(
+    dtype: str, is_first: bool
+) -> None:
+    most = ISA.vectors * lanes(dtype)
+    a, b = integers((ISA.rows + 1, TAPS), dtype), integers((TAPS, most), dtype)
+    bias, held = integers((ISA.rows + 1,), dtype), integers((ISA.rows + 2, most + 2), dtype)
+    order = np.array([3, 0, 4, 1, 2])  # the taps, as both tables name them
+    for rows in range(1, ISA.rows + 1):
+        for columns in range(1, most + 1):
+            count = 1 + (rows + columns) % TAPS
+            out = held.copy()
+            # Rows that the tile's registers have, but a has not, must be readable.
+            a_rows = np.minimum(np.arange(ISA.rows + 1), rows) * TAPS
+            run_tile(
+                out, b.ravel(), order * most, a.ravel(), a_rows, order,
+                np.arange(ISA.rows + 1) * (most + 2), bias, is_first, rows, columns, count,
+            )  # fmt: skip
+            expected = held.copy()
+            used = order[:count]
+            begin = bias[1 : 1 + rows, None] if is_first else held[1 : 1 + rows, :columns]
+            expected[1 : 1 + rows, :columns] = a[1 : 1 + rows, used] @ b[used, :columns] + begin
+            np.testing.assert_array_equal(out, expected, err_msg=f"{rows} x {columns}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pack_rows_moves_any_length_and_nothing_else(dtype: str) -> None:
+    source, taps = integers((500,), dtype), np.array([0, 7, 90, 1])
+    for length in range(1, ISA.vectors * lanes(dtype) + 1):
+        panel = np.full(400, MARK, dtype)
+        run_pack_rows(panel, source, taps, 3, length)
+        expected = np.full(400, MARK, dtype)
+        for k, tap in enumerate(taps[1:]):
+            expected[3 + k * 100 :][:length] = source[2 + tap :][:length]
+        np.testing.assert_array_equal(panel, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pack_columns_transposes_a_square(dtype: str) -> None:
+    n = lanes(dtype)
+    source = integers((2000,), dtype)
+    columns = np.random.default_rng(6).integers(0, 1900, n + 1)
+    for length in range(1, n + 1):
+        panel = np.full(100 * n + 20, MARK, dtype)
+        run_pack_columns(panel, source, columns, length)
+        square = np.zeros((n, n), dtype)
+        square[:length] = [source[2 + columns[1:] + j] for j in range(length)]
+        expected = np.full_like(panel, MARK)
+        for j in range(n):
+            expected[3 + j * 100 :][:n] = square[j]
+        np.testing.assert_array_equal(panel, expected)
+
+
+@pytest.mark.parametrize("dtype, suffix", [("float32", "ps"), ("float64", "pd")])
+def test_the_tile_s_sums_stay_in_registers(dtype: str, suffix: str) -> None:
+    if ISA.vector_bytes < 32:
+        pytest.skip("the assembly is read for AVX2 and AVX-512 only")
+    floats, integers_ = np.zeros(1, dtype), np.zeros(1, np.int64)
+    run_tile(
+        floats, floats, integers_, floats, np.zeros(ISA.rows + 1, np.int64), integers_, integers_,
+        floats, True, 0, 0, 1,
+    )  # fmt: skip
+    dispatcher: Any = run_tile
+    text = next(
+        assembly
+        for signature, assembly in dispatcher.inspect_asm().items()
+        if signature[0].dtype.name == dtype
+    )
+    register = "zmm" if ISA.vector_bytes == 64 else "ymm"
+    fused = re.compile(rf"vfmadd\d+{suffix}\s.*%{register}")
+    # One loop, a block that ends by jumping to itself, holds the largest tile and nothing more.
+    blocks = re.findall(r"^(\.L\w+):((?:\n(?!\.L).*)*)", text, flags=re.MULTILINE)
+    loops = [body for label, body in blocks if re.search(rf"\tj\w+\s+{re.escape(label)}\n?", body)]
+    assert ISA.rows * ISA.vectors in [len(fused.findall(body)) for body in loops]
+    # A sum that is put on the stack and back would cost more than the multiply-add.
+    assert not re.findall(rf"%{register}\d+, -?\d*\(%rsp\)", text)
+
+
+FORCED = {
+    "AVX-512": {},
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+avx,+sse4.2,+bmi2"},
+    "128 bits": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+}
+BYTES = {"AVX-512": ISA.vector_bytes, "AVX2": 32, "128 bits": 16}
+
+
+@pytest.mark.parametrize("name", FORCED)
+def test_each_register_set_is_right_and_reads_no_array_beyond_its_ends(
+    name: str, tmp_path: Path
+) -> None:
+    if name != "128 bits" and ISA.vector_bytes < BYTES[name]:
+        pytest.skip(f"this processor has no {name}")
+    environment = {**FORCED[name], "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
+    script = Path(__file__).with_name("edges.py")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={"PYTHONPATH": str(Path(_tile.__file__).parents[2]), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [str(BYTES[name]), "right"]
