@@ -111,6 +111,20 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_aa(session: nox.Session) -> None:
+    """Test the harness: backends beside themselves, alone and on a busy machine."""
+    _install(session, "bench")
+    session.run("python", "-m", "bench.instrument", "aa")
+
+
+@nox.session
+def bench_sensitivity(session: nox.Session) -> None:
+    """Test the harness: a decoy that does 5 % more work, alone and on a busy machine."""
+    _install(session, "bench")
+    session.run("python", "-m", "bench.instrument", "sensitivity")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     _install(session, "lint")

@@ -7,8 +7,11 @@ workloads/     what is timed: layers of real networks
 worker.py      one process: one backend beside PyTorch, checked and then timed
 calls.py       what an arm runs: one workload and direction on a backend or on PyTorch
 timing.py      rounds, samples and their clock
-duel.py        the parent's side: starts workers, asks, and turns samples into rows
-statistics.py  median ratio, interval, verdict; the only thresholds
+duel.py        the parent's side: starts workers, asks, until a row's claim is sure
+statistics.py  median ratio, interval, claim, correction, flags; the only thresholds
+results.py     rows from samples, just measured or stored
+synthetic.py   samples that are made up, for tests
+instrument.py  tests the harness on pairs whose true ratio is known
 row.py         the columns of a result
 machine.py     what the machine is, and its measured ceilings
 fma.py         the peak: a compiled loop of multiply-adds
@@ -27,5 +30,5 @@ merge.py       runs of several machines as one report
 report.py      pandas: stored runs -> tables, plots and pages
 training/      the document's SimpleCNN, trained on digits: nox -s train
 walkthrough.py impls/document.md, section by section: nox -s docs
-peers/         PyTorch as a backend, to be judged like any other
+peers/         PyTorch as a backend, to be judged like any other; the decoy of instrument.py
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import impls
-from bench import compare, merge, passes, report, sitting
+from bench import compare, instrument, merge, passes, report, sitting
 from bench.duel import label
 from bench.plan import Plan
 from bench.stored import RunError
@@ -128,6 +128,7 @@ def _run(parsed: argparse.Namespace) -> int:
         wanted = parsed.preset in PASSES_WITH if parsed.passes is None else parsed.passes
         if wanted:
             passes.run(plan.backends, parsed.out, _say, fresh=parsed.fresh)
+        instrument.show_in(parsed.out)
         _wrote(report.render(parsed.out))
     return status
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import pass_tables, passes, plots
+from bench import instrument, pass_tables, passes, plots
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -80,6 +80,7 @@ def render(directory: Path) -> Iterator[Path]:
         drawn["growth"] = pass_tables.plot_growth(beside, directory / "plots" / "growth.svg")
     yield from drawn.values()
     page = {**_page(run, timed, found, judged), "training": section.words(trained)}
+    page["instrument"] = instrument.sentences(directory)
     page["passes"] = {} if beside is None else pass_tables.tables(beside)
     svgs = {name: _inline(path) for name, path in drawn.items()}
     for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
@@ -204,12 +205,13 @@ def _layers(timed: pd.DataFrame) -> pd.DataFrame:
         return rated
     cells = rated.assign(
         cell=[
-            f"{ratio:.3g}x {MARK[verdict]} [{low:.3g}, {high:.3g}]"
-            for ratio, low, high, verdict in zip(
+            f"{ratio:.3g}x {MARK[verdict]} [{low:.3g}, {high:.3g}]{' ⚑' if flags else ''}"
+            for ratio, low, high, verdict, flags in zip(
                 rated["ratio"],
                 rated["ratio_low"],
                 rated["ratio_high"],
                 rated["verdict"],
+                rated["flags"],
                 strict=True,
             )
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import report
+from bench import instrument, report
 from bench.__main__ import main
 from bench.duel import Outcome
 from bench.machine import ROOT
@@ -131,6 +131,26 @@ def test_every_figure_is_computed_from_the_samples_alone(stored: Path) -> None:
     table = pd.read_csv(stored / "performance.csv")
     assert list(table["ratio"].dropna()) == pytest.approx([1.0, 0.25])
     assert list(table["verdict"]) == ["SAME", "SLOWER", "SKIPPED"]
+
+
+def test_the_page_shows_the_tests_of_the_harness(stored: Path) -> None:
+    trial = instrument.Trial("quiet", "im2col", "w forward", 1.0, 1.001, 1.0, 1.002, "SAME", "")
+    instrument.keep("aa", [trial], stored)
+    list(report.render(stored))
+    for name in ("index.html", "report.md"):
+        page = (stored / name).read_text()
+        assert "A backend beside itself: of 1 verdicts none wrong (1 SAME)" in page
+
+
+def test_a_flagged_row_is_marked(stored: Path) -> None:
+    samples = pd.read_csv(stored / "samples.csv")
+    slow = (samples["arm"] == "backend") & (samples["round"] % 5 < 2)
+    samples.loc[slow & (samples["direction"] == "forward"), "cpu_ns"] *= 2
+    samples.to_csv(stored / "samples.csv", index=False)
+    list(report.render(stored))
+    flags = pd.read_csv(stored / "performance.csv")["flags"]
+    assert list(flags.fillna("")) == ["modes", "", ""]
+    assert (stored / "report.md").read_text().count("] ⚑") == 1
 
 
 def test_conformance_csv_counts_checks(stored: Path) -> None:
