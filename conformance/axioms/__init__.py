@@ -6,6 +6,11 @@ Each axiom is a function that yields equations between answers of one backend to
 between an answer and the arrays it was given. Its docstring is the equation. On integers they
 hold exactly.
 
+Sources: Dumoulin and Visin 2016 for padding, stride and dilation by zeros, and for transposition
+(chapters 2, 4 and 5); Claerbout 1992 for the dot-product test, here adjoint and adjointness; JAX's
+check_grads_bilinear for steps of 1; linearity, translation and impulses (taps) are what defines a
+convolution. Geometry is the plan's (impls/spec/), which the suite holds against PyTorch elsewhere.
+
 trial.py         a case on a backend, and the comparison of two sides
 general.py       every op: notation, batches, linearity, NaN
 convolutions.py  conv2d, conv_transpose2d and linear

@@ -36,9 +36,8 @@ def gate(trial: Trial, fillings: Fillings) -> Iterator[Equation]:
 
 
 def _drawn(trial: Trial, filling: str, name: str = "input") -> ndarray:
-    label, width = f"{trial.case.id} {name}", inputs.widest(1, trial.dtype, products=False)
-    (x,) = inputs.arrays(filling, (trial.plan.shape("input"),), trial.dtype, label, width)
-    return x
+    width = inputs.widest(1, trial.dtype, products=False)
+    return trial.drawn(filling, name, trial.plan.shape("input"), width)
 
 
 # ------------------------------------------------------------------------------ image_to_patches
@@ -46,7 +45,7 @@ def _drawn(trial: Trial, filling: str, name: str = "input") -> ndarray:
 
 def slices(trial: Trial) -> Iterator[Equation]:
     """image_to_patches(x)[k] = x in the k-th square, flattened; squares run row by row."""
-    (x,) = _distinct(trial)
+    x = _distinct(trial)
     size = trial.params["patch_size"]
     corners = np.ndindex(x.shape[0] // size, x.shape[1] // size)
     squares = [x[size * i : size * (i + 1), size * j : size * (j + 1)] for i, j in corners]
@@ -55,12 +54,12 @@ def slices(trial: Trial) -> Iterator[Equation]:
 
 def inverse(trial: Trial) -> Iterator[Equation]:
     """gradient of image_to_patches(x) = x: every element once, where it was taken from."""
-    (x,) = _distinct(trial)
+    x = _distinct(trial)
     yield Equation(trial.what, trial.gradient(trial.forward(x), x), x)
 
 
-def _distinct(trial: Trial) -> list[ndarray]:
+def _distinct(trial: Trial) -> ndarray:
     """An image of which no two elements are equal."""
     shape = trial.plan.shape("image")
     order = np.random.default_rng(len(trial.case.id)).permutation(int(np.prod(shape)))
-    return [(order.reshape(shape) - 7.5).astype(trial.dtype)]
+    return (order.reshape(shape) - 7.5).astype(trial.dtype)

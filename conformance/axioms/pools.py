@@ -16,7 +16,7 @@ from impls.spec.op import FORWARD
 def largest(trial: Trial, fillings: Fillings) -> Iterator[Equation]:
     """max_pool(x) >= x at each tap, and = x at its index; both with indices and without."""
     for filling in fillings:
-        x = _drawn(trial, filling)
+        x = trial.drawn(filling, "input", trial.plan.shape("input"))
         output, indices = _pooled(trial, x)
         values, _ = inputs.windows(trial.plan, x)
         yield _in_plane(x, indices)
@@ -28,7 +28,7 @@ def largest(trial: Trial, fillings: Fillings) -> Iterator[Equation]:
 def first_place(trial: Trial, fillings: Fillings) -> Iterator[Equation]:
     """indices = the first place in each window that equals max_pool(x), or its last NaN."""
     for filling in fillings:
-        x = _drawn(trial, filling)
+        x = trial.drawn(filling, "input", trial.plan.shape("input"))
         output, indices = _pooled(trial, x)
         values, places = inputs.windows(trial.plan, x)
         last_nan = np.where(np.isnan(values), places, -1).max(-1)
@@ -38,7 +38,7 @@ def first_place(trial: Trial, fillings: Fillings) -> Iterator[Equation]:
 
 def monotone(trial: Trial) -> Iterator[Equation]:
     """max_pool(3 x + 2) = 3 max_pool(x) + 2, at the same indices."""
-    x = _drawn(trial, "exact")
+    x = trial.drawn("exact", "input", trial.plan.shape("input"))
     output, indices = _pooled(trial, x)
     moved, same = _pooled(trial, 3 * x + 2)
     yield Equation("output", moved, 3 * output + 2)
@@ -48,20 +48,14 @@ def monotone(trial: Trial) -> Iterator[Equation]:
 def scattered(trial: Trial, fillings: Fillings) -> Iterator[Equation]:
     """gradient = grad_output, each element added at its index: max_pool's own, or the caller's."""
     for filling in fillings:
-        x, grad_output = _drawn(trial, filling), trial.grad_output()
+        x = trial.drawn(filling, "input", trial.plan.shape("input"))
+        grad_output = trial.grad_output()
         _, indices = _pooled(trial, x)
         yield _in_plane(x, indices)
         yield Equation(trial.what, trial.gradient(grad_output, x), _added(x, indices, grad_output))
         others = inputs.smallest_places(trial.plan, x)
         given = trial.gradient(grad_output, x, indices=others)
         yield Equation(f"{trial.what} of other indices", given, _added(x, others, grad_output))
-
-
-def _drawn(trial: Trial, filling: str) -> ndarray:
-    (x,) = inputs.arrays(
-        filling, (trial.plan.shape("input"),), trial.dtype, f"{trial.case.id} input", trial.width
-    )
-    return x
 
 
 def _pooled(trial: Trial, x: ndarray) -> tuple[ndarray, ndarray]:
@@ -103,8 +97,8 @@ def constants(trial: Trial) -> Iterator[Equation]:
     """avg_pool(c) = c * taps inside the image / divisor."""
     (x,) = trial.operands()
     constant = np.full_like(x, trial.width)
-    expected = trial.width * visited(trial) / _divisors(trial)
-    yield Equation("output", trial.forward(constant), _planes(trial, expected))
+    answer, expected = trial.forward(constant), trial.width * visited(trial) / _divisors(trial)
+    yield Equation("output", answer, np.broadcast_to(expected, answer.shape))
 
 
 def as_convolution(trial: Trial) -> Iterator[Equation]:
@@ -128,10 +122,6 @@ def counted(trial: Trial) -> Iterator[Equation]:
 def _divisors(trial: Trial) -> ndarray:
     assert trial.op.divisors is not None
     return trial.op.divisors(trial.plan)
-
-
-def _planes(trial: Trial, plane: ndarray) -> ndarray:
-    return np.broadcast_to(plane, trial.plan.output)
 
 
 def _reach(trial: Trial) -> tuple[tuple[int, int], ...]:

@@ -63,11 +63,15 @@ class Trial:
 
     # ------------------------------------------------------------------------------------- data
 
-    def integers(self, name: str, shape: Shape, width: int | None = None) -> ndarray:
-        """Random integers in [-width, width], as wide as sums stay exact if nothing is said."""
+    def drawn(self, filling: str, name: str, shape: Shape, width: int | None = None) -> ndarray:
+        """An array as inputs.py fills it; as wide as sums stay exact if nothing is said."""
         label = f"{self.case.id} {name}"
-        (made,) = inputs.arrays("wide", (shape,), self.dtype, label, width or self.width)
+        (made,) = inputs.arrays(filling, (shape,), self.dtype, label, width or self.width)
         return made
+
+    def integers(self, name: str, shape: Shape, width: int | None = None) -> ndarray:
+        """Random integers in [-width, width]."""
+        return self.drawn("wide", name, shape, width)
 
     @property
     def width(self) -> int:
@@ -204,13 +208,18 @@ def _magnitude(
     op: OpSpec, plan: Plan, direction: str, arrays: tuple[ndarray, ...],
     grad_output: ndarray | None,
 ) -> float:  # fmt: skip
-    """At least the sum of the absolute values that any element of the answer sums."""
-    largest = [float(np.abs(array).max(initial=0)) for array in arrays]
+    """At least the sum of the absolute values that any finite element of the answer sums."""
+    largest = [_largest(array) for array in arrays]
     if grad_output is None:
         *factors, bias = largest if len(largest) == 3 else [*largest, 0.0]
     else:
         wrt = op.directions.index(direction) - 1
         others = [] if direction == "grad_bias" else largest[:wrt] + largest[wrt + 1 :]
-        factors, bias = [float(np.abs(grad_output).max(initial=0)), *others], 0.0
+        factors, bias = [_largest(grad_output), *others], 0.0
     divisor = 1 if op.divisors is None else np.abs(op.divisors(plan)).min()
     return float(op.terms(plan)[direction] * prod(factors) / divisor + bias)
+
+
+def _largest(array: ndarray) -> float:
+    """The largest magnitude; a dye has none."""
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0))
