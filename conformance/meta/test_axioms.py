@@ -26,16 +26,9 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 SURVIVORS: dict[str, str] = {}
 # Likely first: a fault is searched for until its first kill.
 LIKELY = (
-    "largest",
-    "scattered",
-    "taps",
-    "sums",
-    "additive",
-    "adjoint",
-    "visits",
-    "dye",
-    "notation",
-)
+    "largest", "scattered", "taps", "sums", "bias", "visits", "adjoint", "additive", "dye",
+    "same_bits_for_16_callers", "notation",
+)  # fmt: skip
 
 
 @cache
