@@ -82,6 +82,8 @@ OP = OpSpec(
                input=Array((2, 3, 4, 5), "int32")),
         refuse("a list", "input must be a NumPy array", raises=TypeError,
                input=[1.0]),
+        refuse_backward("grad_output of integers", "grad_output.dtype", raises=TypeError,
+                        grad_output=Array((2, 3), "int64"), input=Array((2, 3, 4, 5))),
         refuse_backward("grad_output with the plane's axes",
                         "grad_output.shape=(2, 3, 1, 1)", grad_output=Array((2, 3, 1, 1)),
                         input=Array((2, 3, 4, 5))),

@@ -62,6 +62,8 @@ OP = OpSpec(
         refuse("integers", "input.dtype", raises=TypeError, input=Array((3, 4), "int64")),
         refuse("a number", "input must be a NumPy array, not float", raises=TypeError,
                input=1.5),
+        refuse_backward("grad_output of integers", "grad_output.dtype", raises=TypeError,
+                        grad_output=Array((3, 4), "int64"), input=Array((3, 4))),
         refuse_backward("grad_output of another shape", "grad_output.shape=(4, 3)",
                         grad_output=Array((4, 3)), input=Array((3, 4))),
     ),
