@@ -19,7 +19,7 @@ SCALES = {1: 2.0**-135, 2: 2.0**-70}
 
 
 def notation(trial: Trial) -> Iterator[Equation]:
-    """f(case as written) = f(batched, contiguous, one value per axis)."""
+    """f(case as written) = f(batched, contiguous, one value per axis), in the dtype given."""
     case, op = trial.case, trial.op
     drawn = trial.operands()
     operands = [*drawn, trial.bias()] if len(case.shapes) > len(drawn) else drawn
@@ -30,6 +30,7 @@ def notation(trial: Trial) -> Iterator[Equation]:
         expected = trial.forward(*plain)
         actual = getattr(trial.backend, op.name)(*written, **case.params)
         yield Equation("output", actual, expected.reshape(shape), factor=2)
+        yield _as_wide("output", actual, trial)
         return
     grad_output = _written(trial, trial.grad_output(), shape)
     method = getattr(trial.backend, f"{op.name}_backward")
@@ -39,6 +40,13 @@ def notation(trial: Trial) -> Iterator[Equation]:
     given = _plain(grad_output, trial.grad_output())
     expected = trial.gradient(given, *plain[: len(drawn)])
     yield Equation(trial.what, actual, expected.reshape(case.shapes[at]), factor=2)
+    yield _as_wide(trial.what, actual, trial)
+
+
+def _as_wide(what: str, actual: ndarray, trial: Trial) -> Equation:
+    """An answer's elements are as wide as those it was given."""
+    width = np.asarray(np.dtype(trial.dtype).itemsize)
+    return Equation(f"{what}.itemsize", np.asarray(actual.itemsize), width, factor=0)
 
 
 def _written(trial: Trial, array: ndarray, shape: Shape) -> ndarray:
