@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import scipy.signal
 import torch
 import torch.nn.functional as F
 from numpy import ndarray
+from threadpoolctl import ThreadpoolController
 
 from conformance.meta import sins
 from conformance.meta.faults import made
@@ -21,6 +22,9 @@ from impls.spec.interface import KERNELS
 from impls.spec.shapes import conv_output
 
 DENSE = {"stride": (1, 1), "dilation": (1, 1), "groups": 1}
+POOLS = ThreadpoolController()
+# (weight, column) by tap, in the order of the weight's memory.
+Products = list[tuple[ndarray, ndarray]]
 NAMES = tuple(name for name in KERNELS if hasattr(im2col, name))
 
 
@@ -115,22 +119,55 @@ def by_winograd(plane: ndarray, kernel: ndarray) -> ndarray:
     return output[:p, :q]
 
 
-def fused(input: ndarray, weight: ndarray, bias: Any, **params: Any) -> ndarray:
-    """A conv of products not rounded before they are added, tap by tap, from the last."""
-    n, groups, o = len(input), params.pop("groups"), len(weight)
-    shape = conv_output(input.shape, weight.shape, **params)
-    rows = weight.reshape(groups, o // groups, -1)
-    columns = im2col._columns(
-        input, weight, (shape[2], shape[3]), params["stride"], params["padding"],
-        params["dilation"], groups,
-    )  # fmt: skip
-    sums = np.zeros((n, groups, o // groups, shape[2] * shape[3]), input.dtype)
-    for tap in reversed(range(rows.shape[2])):
+def by_products(add: Callable[[Products], ndarray]) -> Kernel:
+    """A conv that adds up its products as `add` does, tap by tap."""
+
+    def conv(input: ndarray, weight: ndarray, bias: Any, **params: Any) -> ndarray:
+        groups, o = params.pop("groups"), len(weight)
+        shape = conv_output(input.shape, weight.shape, **params)
+        columns = im2col._columns(
+            input, weight, (shape[2], shape[3]), params["stride"], params["padding"],
+            params["dilation"], groups,
+        )  # fmt: skip
+        rows = weight.reshape(groups, o // groups, -1)
+        taps = range(rows.shape[2])
+        output = add([(rows[:, :, tap, None], columns[:, :, None, tap]) for tap in taps])
+        output = output.reshape(shape)
+        return output if bias is None else output + bias[:, None, None]
+
+    return conv
+
+
+def unrounded_in_reverse(products: Products) -> ndarray:
+    """As fused multiply-adds: products are not rounded before they are added."""
+    sums = np.zeros(1, products[0][0].dtype)
+    for row, column in reversed(products):
         # float64 holds a product of two float32 exactly; float64 itself is merely rounded twice.
-        product = rows[:, :, tap, None].astype(np.float64) * columns[:, :, None, tap]
-        sums = (sums + product).astype(input.dtype)
-    output = sums.reshape(shape)
-    return output if bias is None else output + bias[:, None, None]
+        sums = (sums + row.astype(np.float64) * column).astype(row.dtype)
+    return sums
+
+
+def in_reverse(products: Products) -> ndarray:
+    return reduce(np.add, [row * column for row, column in reversed(products)])
+
+
+def pairwise(products: Products) -> ndarray:
+    """Halves added to halves, down to single products."""
+    if len(products) == 1:
+        return products[0][0] * products[0][1]
+    half = len(products) // 2
+    return pairwise(products[:half]) + pairwise(products[half:])
+
+
+def with_threads(count: int, kernel: str) -> Kernel:
+    """im2col's kernel on that many threads of BLAS."""
+    right: Kernel = getattr(im2col, kernel)
+
+    def compute(*arrays: Any, **params: Any) -> Any:
+        with POOLS.limit(limits=count, user_api="blas"):
+            return right(*arrays, **params)
+
+    return compute
 
 
 def by_torch(name: str) -> Kernel:
@@ -160,6 +197,39 @@ def by_torch(name: str) -> Kernel:
     return kernel
 
 
+def by_autograd(forward: Callable[..., Any], wrt: int | None = None) -> Kernel:
+    """An op of PyTorch as a kernel; of the array number `wrt` its gradient."""
+
+    def kernel(*arrays: Any, **params: Any) -> ndarray:
+        inputs = arrays if wrt is None else arrays[1:]
+        tensors = [None if a is None else torch.tensor(a).requires_grad_() for a in inputs]
+        output = forward(*tensors, **params)
+        if wrt is not None:
+            (output,) = torch.autograd.grad(output, tensors[wrt], torch.tensor(arrays[0]))
+        found: ndarray = output.detach().contiguous().numpy()
+        return found
+
+    return kernel
+
+
+def _torch_pool(name: str, *arrays: Any, padding: Any, **params: Any) -> Any:
+    """A pool of PyTorch, whose padding is as wide after as before."""
+    return getattr(F, name)(*arrays, padding=tuple(before for before, _ in padding), **params)
+
+
+def _torch_max_pool(input: ndarray, **params: Any) -> tuple[ndarray, ndarray]:
+    pair = _torch_pool("max_pool2d", torch.tensor(input), return_indices=True, **params)
+    return pair[0].numpy(), pair[1].numpy()
+
+
+def _torch_scatter(dy: ndarray, input: ndarray, indices: ndarray, **params: Any) -> ndarray:
+    planes = torch.zeros((*input.shape[:2], input[0, 0].size if len(input) else 0))
+    given, places = torch.tensor(dy).flatten(2), torch.tensor(indices).flatten(2)
+    summed = planes.to(given.dtype).scatter_add(2, places, given)
+    found: ndarray = summed.reshape(input.shape).numpy()
+    return found
+
+
 def averaged_twice(input: ndarray) -> ndarray:
     """The mean of the means of rows."""
     return input.mean(axis=3).mean(axis=2)
@@ -185,9 +255,23 @@ RIGHTS = (
     Right("pools that divide last", {
         name: bound(commit, name) for name, commit in zip(
             ("avg_pool", "avg_pool_grad_input"), sins.divided_by(sins.divisors), strict=True)}),
-    Right("unrounded products, added in reverse", {"conv": fused}),
+    Right("fused multiply-adds, in reverse", {"conv": by_products(unrounded_in_reverse)}),
+    Right("rounded products, in reverse", {"conv": by_products(in_reverse)}),
+    Right("pairwise sums", {"conv": by_products(pairwise)}),
+    *(Right(f"BLAS on {count} threads", {name: with_threads(count, name) for name in (
+        "conv", "conv_grad_input", "conv_grad_weight", "linear", "linear_grad_input",
+        "linear_grad_weight")}) for count in (1, 4)),
     Right("scipy's correlate2d", {"conv": by_planes(correlated)}),
-    Right("PyTorch", {name: by_torch(name) for name in sins.CONVOLUTIONS}),
+    Right("PyTorch", {
+        **{name: by_torch(name) for name in sins.CONVOLUTIONS},
+        "max_pool": _torch_max_pool, "max_pool_grad_input": _torch_scatter,
+        "avg_pool": by_autograd(partial(_torch_pool, "avg_pool2d")),
+        "avg_pool_grad_input": by_autograd(partial(_torch_pool, "avg_pool2d"), 0),
+        "global_avg_pool": by_autograd(lambda x: x.mean((2, 3))),
+        "global_avg_pool_grad_input": by_autograd(lambda x: x.mean((2, 3)), 0),
+        "relu": by_autograd(F.relu), "relu_grad_input": by_autograd(F.relu, 0),
+        "linear": by_autograd(F.linear), "linear_grad_input": by_autograd(F.linear, 0),
+        "linear_grad_weight": by_autograd(F.linear, 1)}),
     Right("means of means, and reciprocals",
           {"global_avg_pool": averaged_twice, "avg_pool": times_reciprocal}),
     Right("relu by selection", {

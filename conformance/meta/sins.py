@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
+from threadpoolctl import threadpool_info
 
 from impls.spec.plan import Params, Shape
 from impls.spec.shapes import avg_pool_divisors, window_starts
@@ -95,6 +96,10 @@ def with_columns(name: str, change: Callable[[int], int]) -> Change:
     return lambda params: {**params, name: (params[name][0], change(params[name][1]))}
 
 
+def before_on_both_sides(params: Params) -> Params:
+    return {**params, "padding": tuple((before, before) for before, _ in params["padding"])}
+
+
 def same(params: Params) -> Params:
     return params
 
@@ -162,8 +167,18 @@ def _grouped(array: ndarray, axis: int, groups: int) -> ndarray:
 
 def is_pointwise(*arrays: Any, **params: Any) -> bool:
     """Whether a convolution's kernel is 1 x 1."""
-    weight = next(a for a in reversed(arrays) if a is not None and a.ndim == 4)
-    return bool(weight.shape[2:] == (1, 1))
+    return kernel_size(*arrays) == (1, 1)
+
+
+def is_padded_by_a_kernel(*arrays: Any, padding: Any, **params: Any) -> bool:
+    """Whether a window may lie in the padding alone."""
+    return any(before >= k for (before, _), k in zip(padding, kernel_size(*arrays), strict=True))
+
+
+def kernel_size(*arrays: Any) -> tuple[int, int]:
+    """That of a convolution's weight."""
+    height, width = next(a for a in reversed(arrays) if a is not None and a.ndim == 4).shape[2:]
+    return height, width
 
 
 # ------------------------------------------------------------------------ pools, from windows
@@ -444,6 +459,75 @@ def nan_everywhere(right: Kernel, first: ndarray, *others: Any, **params: Any) -
     return right(first, *others, **params) + leak
 
 
+def skips_zero_weights(right: Kernel, x: ndarray, w: ndarray, bias: Any, **params: Any) -> Any:
+    """NaN goes unseen where it meets a weight of 0, which is not multiplied."""
+    dyed = np.isnan(x).astype(x.dtype)
+    seen = right(dyed, (w != 0).astype(w.dtype), None, **params) > 0
+    return np.where(seen, x.dtype.type(np.nan), right(np.nan_to_num(x), w, bias, **params))
+
+
+def takes_no_bias(right: Kernel, input: Any, weight: Any, **params: Any) -> Any:
+    return right(input, weight, None, **params)
+
+
+def takes_no_groups(
+    right: Kernel, input: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any,
+    output_padding: Any = None,
+) -> None:  # fmt: skip
+    raise NotImplementedError
+
+
+def takes_an_array_more(
+    right: Kernel, input: Any, weight: Any, bias: Any, output: Any, **params: Any
+) -> Any:
+    return right(input, weight, bias, **params)
+
+
+def takes_a_keyword_more(
+    right: Kernel, input: Any, weight: Any, bias: Any, *, layout: Any, **params: Any
+) -> Any:
+    return right(input, weight, bias, **params)
+
+
+def misses_the_rest(right: Kernel, x: ndarray, *others: Any, **params: Any) -> ndarray:
+    """Every thread takes as many rows of the answer; the rest is nobody's."""
+    answer: ndarray = right(x, *others, **params)
+    threads = max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+    rows = answer.shape[2]
+    answer[:, :, rows - rows % threads :] = 0
+    return answer
+
+
+def reads_on(right: Kernel, x: ndarray, *others: Any, padding: Any, **params: Any) -> Any:
+    """The padding right of a row is what lies in memory: the start of the next row."""
+    (top, _), (left, after) = padding
+    padded = np.pad(x, ((0, 0), (0, 0), *padding))
+    height, width = x.shape[2:]
+    taken = min(after, width)
+    beyond = padded[:, :, top : top + height - 1, left + width : left + width + taken]
+    beyond[...] = x[:, :, 1:, :taken]
+    return right(padded, *others, padding=((0, 0), (0, 0)), **params)
+
+
+def square_alone(right: Kernel, dy: ndarray, x: ndarray, *others: Any, **params: Any) -> Any:
+    """The gradient of a square whose side is the shorter one."""
+    answer: ndarray = right(dy, x, *others, **params)
+    side = min(x.shape[2:])
+    answer[:, :, side:] = 0
+    answer[..., side:] = 0
+    return answer
+
+
+def pads_instead_of_cropping(
+    right: Kernel, x: ndarray, *others: Any, padding: Any, **params: Any
+) -> ndarray:
+    """conv_transpose that adds its padding to the input, cut to the right shape."""
+    height, width = right(x, *others, padding=padding, **params).shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), *padding))
+    full = right(padded, *others, padding=((0, 0), (0, 0)), **params)
+    return np.ascontiguousarray(full[:, :, :height, :width])
+
+
 def either(hit: ndarray, yes: ndarray, no: ndarray) -> ndarray:
     return np.where(hit, yes, no)
 
@@ -517,6 +601,16 @@ def first_nan(values: ndarray, inside: ndarray) -> ndarray:
     return np.where(is_nan.any(-1), is_nan.argmax(-1), first_largest(values, inside))
 
 
+def nan_in_whole_vectors(values: ndarray, inside: ndarray) -> ndarray:
+    """NaN is ignored in the channels that vectors of 4 leave over."""
+    in_vector = np.arange(values.shape[1]) < values.shape[1] // 4 * 4
+    return np.where(
+        in_vector[:, None, None],
+        last_nan_or_first_largest(values, inside),
+        first_largest(values, inside),
+    )
+
+
 def nan_if_first(values: ndarray, inside: ndarray) -> ndarray:
     """`max = a > max ? a : max`: a NaN that comes first stays, later ones never win."""
     return np.where(np.isnan(values[..., 0]), 0, first_largest(values, inside))
@@ -556,6 +650,15 @@ def one_window_more(right: Kernel, input: ndarray, **params: Any) -> Any:
     return np.pad(output, margins, constant_values=-np.inf), np.pad(indices, margins)
 
 
+def one_average_more(right: Kernel, input: ndarray, **params: Any) -> ndarray:
+    """Ceil's last window stays though nothing is in it: 0 / 0."""
+    pooling = {name: params[name] for name in ("kernel_size", "stride", "padding", "ceil_mode")}
+    answer = right(input, **params)
+    more, _ = one_window_more(lambda *_, **__: (answer, answer), input, dilation=(1, 1), **pooling)
+    more[:, :, answer.shape[2] :] = np.nan
+    return more
+
+
 def last_index(right: Kernel, dy: ndarray, x: ndarray, indices: ndarray, **params: Any) -> ndarray:
     """Overlapping windows write their gradient where they should add it."""
     planes = np.zeros((*x.shape[:2], x.shape[2] * x.shape[3]), x.dtype)
@@ -573,6 +676,13 @@ def to_all_equals(right: Kernel, dy: ndarray, x: ndarray, k: ndarray, **params: 
     for n, c, p, q, tap in hits:
         grad_input[n, c, place[p, q, tap]] += dy[n, c, p, q]
     return grad_input.reshape(x.shape)
+
+
+def to_no_equals(right: Kernel, dy: ndarray, x: ndarray, k: ndarray, **params: Any) -> ndarray:
+    """A window whose largest value is there twice hands nothing on."""
+    values, inside, _ = windows_of(x, dy.shape[2:], **params)
+    times = ((values == values.max(-1, keepdims=True)) & inside).sum(-1)
+    return right(np.where(times > 1, 0, dy).astype(dy.dtype), x, k, **params)
 
 
 def last_average(right: Kernel, dy: ndarray, x: ndarray, **params: Any) -> ndarray:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,17 +19,55 @@ from conformance.drawing import COLUMNS, ROWS, drawing
 from conformance.explain import MOST, Explainer
 from conformance.judge import DYES, FILLINGS, SPECIALS, SUBNORMAL, given, judge
 from conformance.lookalike import lookalikes
-from conformance.meta.faults import made, right_kernel
-from conformance.meta.test_faults import BY_NAME, checks_for, first_kill
+from conformance.meta.faults import FAULTS, made, right_kernel
 from conformance.meta.test_verdict import ROOT, rows, run
 from conformance.script import recipe, script
-from conformance.verdict import Evidence, Status
+from conformance.verdict import Evidence, Status, Verdict
 from impls import loop
 from impls.backend import Backend
 from impls.spec.case import Case
 from impls.spec.interface import KERNELS
 from impls.spec.op import FORWARD
 from impls.spec.ops import OPS
+
+# Cheap and likely first: a fault is searched for until its first kill.
+KINDS = ("values", "gradients", "shapes", "specials", "dye", "purity", "interface", "random")
+BY_NAME = {fault.name: fault for fault in FAULTS}
+
+
+def checks_for(kernel: str) -> list[Check]:
+    """The checks of a kernel's op, those of its own first."""
+    return list(_checks_for(kernel.removesuffix("_values")))
+
+
+@cache
+def _checks_for(kernel: str) -> tuple[Check, ...]:
+    of_op = [
+        check
+        for check in up_to("extended")
+        if check.kind in KINDS and kernel in map(check.op.kernel_of, check.op.directions)
+    ]
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    return tuple(
+        sorted(
+            of_op,
+            key=lambda check: (
+                check.kernel != kernel,
+                order[check.kind],
+                check.dtype != "float32",
+            ),
+        )
+    )
+
+
+def first_kill(backend: Backend, checks: list[Check]) -> tuple[Check, Verdict] | None:
+    """The first check that fails, with its verdict."""
+    for check in checks:
+        verdict = judge(backend, check)
+        if verdict.status in (Status.FAILED, Status.ERROR):
+            return check, verdict
+    return None
+
 
 # ------------------------------------------------------------------------------------- drawing
 
