@@ -18,6 +18,11 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 LATEST = Path("reports", "latest")
+# What `report` stores there; the rest is rendered from these, or stored by other sessions.
+STORED = (
+    "conformance.jsonl", "failures", "run.json", "samples.csv", "benchmark.json", "passes.csv",
+    "instrument.json",
+)  # fmt: skip
 BUILT_IN = ("loop", "im2col", "numba")
 # PyTorch judged as a backend: its grade stands beside the others' in the report.
 YARDSTICK = "bench/peers/pytorch.py"
@@ -32,10 +37,14 @@ def _install(session: nox.Session, group: str) -> None:
 def report(session: nox.Session) -> None:
     """Validate every backend, time it and write reports/latest; arguments go to `bench run`."""
     _install(session, "bench")
-    if not (LATEST / "journal.jsonl").exists():  # of an interrupted run, which goes on
-        shutil.rmtree(LATEST, ignore_errors=True)
     LATEST.mkdir(parents=True, exist_ok=True)
-    chosen = _backends(session.posargs) or BUILT_IN
+    if not (LATEST / "journal.jsonl").exists():  # of an interrupted run, which goes on
+        for path in (LATEST / name for name in STORED):
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+    # What is timed is judged too.
+    chosen = _values(session.posargs, "--backend") or BUILT_IN
     backends = [f"--backend={spec}" for spec in (*chosen, YARDSTICK)]
     stored = f"--jsonl={LATEST / 'conformance.jsonl'}"
     # A fault must not keep the rest from being written: it is told at the end.
@@ -47,11 +56,11 @@ def report(session: nox.Session) -> None:
         session.error(f"a backend failed: {LATEST / 'index.html'} says which, and how")
 
 
-def _backends(arguments: Sequence[str]) -> list[str]:
-    """Values of `--backend`: what is timed is judged too."""
+def _values(arguments: Sequence[str], option: str) -> list[str]:
+    """Values of an option among the arguments."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--backend", action="append", default=[])
-    found: list[str] = parser.parse_known_args(arguments)[0].backend
+    parser.add_argument(option, dest="values", action="append", default=[])
+    found: list[str] = parser.parse_known_args(arguments)[0].values
     return found
 
 
@@ -80,6 +89,16 @@ def conformance(session: nox.Session) -> None:
     """Judge backends: `-- --backend NAME|MODULE|PATH.py --level LEVEL`."""
     _install(session, "conformance")
     session.run("pytest", "conformance", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Judge every faulty and every right backend: `-- --select TEXT`; the report shows who dies."""
+    _install(session, "test")
+    is_strong = _passes(session, "conformance.meta", *session.posargs)
+    session.run("python", "-m", "bench", "report", *_values(session.posargs, "--out")[-1:])
+    if not is_strong:
+        session.error("a fault is not caught, or a right backend is refused")
 
 
 @nox.session

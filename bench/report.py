@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import instrument, pass_tables, passes, plots
+from bench import faults, instrument, pass_tables, passes, plots
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -23,11 +23,12 @@ from bench.stored import RunError
 from bench.training import record, section
 from bench.workloads.presets import ONE_THREAD
 from conformance import jsonl
+from conformance.meta import STORED as KILLS
 from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
 
 # What a report is made of; each alone makes one.
-STORED = ("run.json", "conformance.jsonl", record.FILE)
+STORED = ("run.json", "conformance.jsonl", record.FILE, KILLS)
 MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
 TEMPLATES = Path(__file__).parent
 NOTHING = Run("", {}, {}, [])
@@ -66,7 +67,8 @@ def conformance(found: pd.DataFrame) -> pd.DataFrame:
 def render(directory: Path) -> Iterator[Path]:
     """Write every table, plot and page of a run folder; yields what was written."""
     run, found, trained = load(directory), checks(directory), record.load(directory)
-    if run is None and found.empty and trained is None:
+    kills = faults.load(directory)
+    if run is None and found.empty and trained is None and kills.empty:
         raise RunError(f"{directory} must hold one of {', '.join(STORED)}, but has none")
     timed = performance(run or NOTHING, load_samples(directory))
     judged = conformance(found) if not found.empty else pd.DataFrame()
@@ -80,6 +82,7 @@ def render(directory: Path) -> Iterator[Path]:
         drawn["growth"] = pass_tables.plot_growth(beside, directory / "plots" / "growth.svg")
     yield from drawn.values()
     page = {**_page(run, timed, found, judged), "training": section.words(trained)}
+    page["faults"] = faults.page(kills)
     page["instrument"] = instrument.sentences(directory)
     page["passes"] = {} if beside is None else pass_tables.tables(beside)
     svgs = {name: _inline(path) for name, path in drawn.items()}
