@@ -60,9 +60,10 @@ def threads(found: pd.DataFrame) -> pd.DataFrame:
         return mine
     medians = mine.groupby(["backend", *ROW, "threads"], sort=False)["value"].median()
     table = medians.unstack("threads")
-    speedups = table.rdiv(table[1], axis=0) if 1 in table else table
-    speedups.columns = [f"{count} threads" for count in speedups.columns]
-    return speedups.reset_index()
+    if 1 not in table:
+        return table[:0]
+    speedups = table.rdiv(table[1], axis=0).drop(columns=1).add_suffix(" threads")
+    return speedups[table[1].notna()].reset_index().rename_axis(columns=None)
 
 
 def growth(found: pd.DataFrame) -> pd.DataFrame:

@@ -147,7 +147,8 @@ def _rows(backend: Backend | None, look: Look) -> Iterator[Record]:
         try:
             call = _call(backend, given)
             call()
-            estimate = seconds_of(call) * whole.macs / twin.macs
+            # The least of several: else a busy moment would turn a row of one pass into its twin.
+            estimate = min(seconds_of(call) for _ in range(REPEATS)) * whole.macs / twin.macs
         except NotImplementedError:
             estimate = 0.0  # said below
         workload = whole if estimate <= CALL_CAP_S else twin
