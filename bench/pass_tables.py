@@ -58,8 +58,8 @@ def threads(found: pd.DataFrame) -> pd.DataFrame:
     mine = _figures(found, "threads")
     if mine.empty:
         return mine
-    medians = mine.groupby(["backend", *ROW, "threads"], sort=False)["value"].median()
-    table = medians.unstack("threads")
+    best = mine.groupby(["backend", *ROW, "threads"], sort=False)["value"].min()
+    table = best.unstack("threads")
     if 1 not in table:
         return table[:0]
     speedups = table.rdiv(table[1], axis=0).drop(columns=1).add_suffix(" threads")
@@ -147,10 +147,10 @@ def _line(axes: Any, mine: "pd.Series[float]", color: str) -> None:
 
 
 def _points(found: pd.DataFrame) -> Iterator[tuple[tuple[str, str], "pd.Series[float]"]]:
-    """((backend, axis), median seconds by size) of the growth pass."""
+    """((backend, axis), best seconds by size) of the growth pass."""
     mine = _figures(found, "growth")
     for (backend, axis), points in mine.groupby(["backend", "axis"], sort=False):
-        yield (str(backend), str(axis)), points.groupby("size")["value"].median().sort_index()
+        yield (str(backend), str(axis)), points.groupby("size")["value"].min().sort_index()
 
 
 def _wide(found: pd.DataFrame, name: str, columns: dict[str, str]) -> pd.DataFrame:

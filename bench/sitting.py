@@ -41,6 +41,8 @@ def sit(plan: Plan, out: Path, benchmark: list[str], *, fresh: bool) -> int:
         plan.done = _done(earlier, samples)
         if kept := len(list(plan.tasks())) - plan.left():
             print(f"bench: {kept} of them are measured already; --fresh measures them again")
+        if invalid := sum(row["verdict"] == Verdict.INVALID for row in earlier.rows):
+            print(f"bench: {invalid} rows were INVALID and are measured again, if asked for")
         if not plan.left():
             runs.store(earlier, samples, out)
             return _timed(plan, out, benchmark)
@@ -108,17 +110,25 @@ def _of(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _done(run: Run, samples: pd.DataFrame) -> dict[Key, list[Outcome]]:
-    """Outcomes of a run's rows; those of a skipped row hold its shrunk twin's too."""
+    """Outcomes of a run's rows, by their tasks; those of a skipped row hold its shrunk twin's too.
+
+    An INVALID row is not done: the machine may be quieter now.
+    """
     done: dict[Key, list[Outcome]] = {}
     groups = dict(list(samples.groupby(list(KEY)))) if len(samples) else {}
     for row in run.rows:
         key = runs.key(row)
+        backend, workload, direction, threads = key
+        whole = (backend, workload.partition("@")[0], direction, threads)
+        is_twin = whole != key and whole in done and done[whole][0].row.verdict == Verdict.SKIPPED
+        if row["verdict"] == Verdict.INVALID:
+            if is_twin:
+                del done[whole]
+            continue
         mine = groups.get(key, samples[:0]).drop(columns=list(KEY), errors="ignore")
         records = [{str(name): value for name, value in s.items()} for s in mine.to_dict("records")]
         done[key] = [Outcome(Row(**row), records)]
-        backend, workload, direction, threads = key
-        whole = (backend, workload.partition("@")[0], direction, threads)
-        if whole != key and done.get(whole) and done[whole][0].row.verdict == Verdict.SKIPPED:
+        if is_twin:
             done[whole] += done[key]
     return done
 

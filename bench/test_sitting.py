@@ -161,6 +161,24 @@ def test_a_line_of_the_journal_that_is_broken_is_told(asked: list[str], tmp_path
         runs.load(tmp_path)
 
 
+def test_an_invalid_row_is_measured_again(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [*SMOKE, "--select", "conv1", "--out", str(tmp_path)]
+    assert main(line) == 0
+    run = runs.load(tmp_path)
+    assert run is not None
+    run.rows[1] |= {"verdict": "INVALID", "reason": "PyTorch differs from itself by 20%"}
+    runs.store(run, runs.load_samples(tmp_path), tmp_path)
+    assert main(line) == 0
+    assert "1 rows were INVALID and are measured again" in capsys.readouterr().out
+    assert asked[3:] == [asked[1]]
+    again = runs.load(tmp_path)
+    assert again is not None
+    assert [row["verdict"] for row in again.rows] == ["FASTER"] * 3
+    assert len(runs.load_samples(tmp_path)) == 3 * len(samples())
+
+
 def test_changed_sources_are_measured_again(
     asked: list[str],
     tmp_path: Path,
@@ -321,6 +339,8 @@ def test_a_skipped_row_is_done_with_its_shrunk_twin(tmp_path: Path) -> None:
     done = sitting._done(loaded, runs.load_samples(tmp_path))
     assert done["loop", "resnet50:conv1", "forward", "one"] == found
     assert found[0].row.verdict == Verdict.SKIPPED
+    loaded.rows[1] |= {"verdict": "INVALID"}
+    assert sitting._done(loaded, runs.load_samples(tmp_path)) == {}
 
 
 def test_every_measuring_source_counts() -> None:
