@@ -28,6 +28,7 @@ sides.py       two revisions, timed in turn
 compare.py     OLD beside NEW; change.py: from log ratios to the verdict on a change
 merge.py       runs of several machines as one report
 report.py      pandas: stored runs -> tables, plots and pages
+matrix.py      backends by ops and levels: a table of scores, a badge each
 training/      the document's SimpleCNN, trained on digits: nox -s train
 walkthrough.py impls/document.md, section by section: nox -s docs
 peers/         PyTorch as a backend, to be judged like any other; the decoy of instrument.py

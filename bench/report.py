@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import faults, instrument, pass_tables, passes, plots
+from bench import faults, instrument, matrix, pass_tables, passes, plots
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -40,13 +40,14 @@ def performance(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(map(asdict, rows), columns=[field.name for field in fields(Row)])
 
 
-def checks(directory: Path) -> pd.DataFrame:
-    """One line per check of conformance.jsonl; empty if there is none."""
+def checks(directory: Path) -> tuple[pd.DataFrame, list[str]]:
+    """One line per check of conformance.jsonl, empty if there is none; and what was selected."""
     path = directory / "conformance.jsonl"
     if not path.exists():
-        return pd.DataFrame()
+        return pd.DataFrame(), []
     try:
-        return pd.DataFrame(jsonl.read(path).rows)
+        recorded = jsonl.read(path)
+        return pd.DataFrame(recorded.rows), recorded.header["selection"]
     except jsonl.JsonlError as error:
         raise RunError(str(error)) from error
 
@@ -66,8 +67,8 @@ def conformance(found: pd.DataFrame) -> pd.DataFrame:
 
 def render(directory: Path) -> Iterator[Path]:
     """Write every table, plot and page of a run folder; yields what was written."""
-    run, found, trained = load(directory), checks(directory), record.load(directory)
-    kills = faults.load(directory)
+    run, trained, kills = load(directory), record.load(directory), faults.load(directory)
+    found, selection = checks(directory)
     if run is None and found.empty and trained is None and kills.empty:
         raise RunError(f"{directory} must hold one of {', '.join(STORED)}, but has none")
     timed = performance(run or NOTHING, load_samples(directory))
@@ -76,6 +77,7 @@ def render(directory: Path) -> Iterator[Path]:
         yield _csv(timed, directory / "performance.csv")
     if not judged.empty:
         yield _csv(judged, directory / "conformance.csv")
+    yield from matrix.badges(judged, selection, directory / "badges")
     drawn = dict(_draw(directory / "plots", run, timed, judged, trained))
     beside = passes.load(directory)
     if beside is not None and len(pass_tables.growth(beside)):
@@ -84,6 +86,7 @@ def render(directory: Path) -> Iterator[Path]:
     page = {**_page(run, timed, found, judged), "training": section.words(trained)}
     page["faults"] = faults.page(kills)
     page["instrument"] = instrument.sentences(directory)
+    page["scores"] = matrix.words(judged, selection)
     page["passes"] = {} if beside is None else pass_tables.tables(beside)
     svgs = {name: _inline(path) for name, path in drawn.items()}
     for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):

@@ -100,6 +100,7 @@ def test_render_writes_every_promised_file(stored: Path) -> None:
     written = {path.relative_to(stored).as_posix() for path in report.render(stored)}
     assert written == {
         "performance.csv", "conformance.csv", "index.html", "report.md",
+        "badges/numba.json", "badges/loop.json",
         "plots/ratios.svg", "plots/roofline.svg", "plots/grades.svg",
     }  # fmt: skip
     assert all((stored / name).stat().st_size for name in written)
