@@ -1,5 +1,6 @@
 """pytest's side of the suite: options, one test per backend and check, the ledger."""
 
+import gc
 import os
 import shlex
 import sys
@@ -23,7 +24,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(max(4, os.cpu_count() or 1)))
 import impls
 from conformance import jsonl, known, ledger, versions
 from conformance.checks import ORACLES, Check, up_to
-from conformance.explain import Explainer
+from conformance.explain import Explainer, keep_first
 from conformance.judge import judge
 from conformance.networks import networks_up_to
 from conformance.verdict import BAD, Status, Verdict
@@ -89,6 +90,8 @@ def pytest_configure(config: pytest.Config) -> None:
     stored: Path | None = config.getoption("--jsonl")
     folder = stored.absolute().parent if stored else REPORTS
     config.stash[EXPLAIN] = Explainer(folder / "failures", config.invocation_params.dir)
+    # What is imported by now stays: looking through it again took a quarter of the collection.
+    gc.freeze()
     # The ledger says it shorter than pytest's list of failed and skipped ids, which repeats them.
     config.option.reportchars = ""
     if not hasattr(config, "workerinput"):  # xdist's workers report to this process
@@ -271,6 +274,7 @@ class Ledger:
         self.selection = selection(config)
         self.header: jsonl.Line = {}
         self.rows: dict[str, ledger.Row] = {}  # by test; unjudged until there is a verdict
+        self.order: list[str] = []  # the tests as one process runs them
         self.stale: list[known.Entry] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -284,12 +288,13 @@ class Ledger:
 
     def begin(self, nodes: Iterable[str]) -> None:
         """Promise every check, or what these nodes ask if the command line selects."""
+        self.order = [test_of(node) for node in nodes]
         level = self.config.getoption("--level")
         backends = self.config.stash[BACKENDS]
         names = labels(backends)
         self.rows = promise(self.config, level)
         if self.selection:
-            chosen = {test_of(node) for node in nodes}
+            chosen = set(self.order)
             if self.config.getoption("--backend"):
                 # One that is asked for and cannot be loaded is told, whatever is selected.
                 chosen |= {test for test, row in self.rows.items() if is_load(row)}
@@ -334,6 +339,7 @@ class Ledger:
         if self.config.stash[KNOWN] and not any(map(is_load, self.rows.values())):
             tests = promise(self.config, LEVELS[-1])
             self.stale = known.stale(self.config.stash[KNOWN], tests)
+        keep_first(self.rows[test] for test in self.order if test in self.rows)
         rows = list(self.rows.values())
         is_wrong = any((row["status"] in BAD) != bool(row["known"]) for row in rows)
         if (is_wrong or self._unjudged() or self.stale) and session.exitstatus in PASSING:

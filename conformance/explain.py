@@ -2,13 +2,15 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from conformance.checks import Check
 from conformance.drawing import drawing
 from conformance.lookalike import lookalikes
 from conformance.script import script
-from conformance.verdict import Verdict
+from conformance.verdict import Status, Verdict
 from impls.backend import Backend
 
 # So many failures of a backend are explained: one per kernel and kind of check, the first.
@@ -44,3 +46,22 @@ class Explainer:
             path.write_text(source, encoding="utf-8")
             lines.append(f"script: python {os.path.relpath(path, self.here)}")
         return "\n".join(lines)
+
+
+def keep_first(rows: Iterable[dict[str, Any]]) -> None:
+    """Take away what one process would not have explained, of rows in the order of its tests.
+
+    Each of several processes explains its own first failures.
+    """
+    told: dict[str, set[tuple[str, str, str]]] = {}
+    for row in rows:
+        if row["status"] not in (Status.FAILED, Status.ERROR) or row["kind"] == "networks":
+            continue
+        mine, what = (
+            told.setdefault(row["backend"], set()),
+            (row["op"], row["direction"], row["kind"]),
+        )
+        if what in mine or len(mine) == MOST:
+            row["explanation"] = ""
+        else:
+            mine.add(what)

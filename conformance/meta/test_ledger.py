@@ -13,6 +13,7 @@ import impls
 from conformance import jsonl, known, ledger
 from conformance.checks import up_to
 from conformance.conftest import HERE
+from conformance.explain import MOST, keep_first
 from conformance.verdict import Status, Verdict
 from impls.spec.case import LEVELS
 
@@ -382,3 +383,25 @@ def test_a_summary_says_passed_of_promised_per_op_and_level() -> None:
 )
 def test_only_what_passes_entirely_has_100_percent(passed: int, promised: int, said: str) -> None:
     assert ledger.percent(passed, promised) == said
+
+
+# --------------------------------------------------------------------------- several processes
+
+
+def test_of_several_processes_explanations_one_process_s_are_kept() -> None:
+    def failed(op: str, kind: str, said: str) -> ledger.Row:
+        verdict = Verdict(Status.FAILED, "wrong", explanation=said)
+        asked = {**ledger.LOADS, "op": op, "kind": kind}
+        return ledger.row("mine", asked, verdict, "again")
+
+    rows = [
+        failed("conv2d", "values", "one's first"),
+        failed("conv2d", "values", "other's first"),
+        failed("conv2d", "shapes", ""),
+        failed("conv2d", "shapes", "other's first"),
+        *(failed(f"op{n}", "values", "first") for n in range(MOST)),
+    ]
+    keep_first(rows)
+    kept = [row["explanation"] for row in rows]
+    assert kept[:4] == ["one's first", "", "", ""]
+    assert kept[4:] == ["first"] * (MOST - 2) + ["", ""]
