@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from conformance import axioms, covering
 from impls.spec.case import CORE, DOCUMENT, EXTENDED, LEVELS, Case, ErrorCase
@@ -27,7 +27,7 @@ PROPERTIES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: its id is cached
 class Check:
     """One question to one backend.
 
@@ -45,7 +45,7 @@ class Check:
     case: Case | ErrorCase | None = None
     aspect: str = ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """One word that names the check in a test id."""
         words = [self.op.name, self.direction, self.aspect, self.case.id if self.case else ""]

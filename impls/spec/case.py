@@ -6,6 +6,7 @@ Ids are made from content, so equal ids mean equal calls, and seeds are made fro
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ TAGS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: its id is cached
 class Case:
     """A call: shapes in the order of the op's operands, parameters as a user writes them.
 
@@ -48,7 +49,7 @@ class Case:
     vacuous: str = ""
     same_as_default: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Shapes and parameters in one word: "i1x2x8x7-w2x2x3x3-s3"."""
         words = [f"{letter}{_word(s)}" for letter, s in zip("iwb", self.shapes, strict=False)]
