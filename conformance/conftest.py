@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ def selection(config: pytest.Config) -> list[str]:
     return said if any(map(HERE.is_relative_to, folders)) else [*config.args, *said]
 
 
-def promise(config: pytest.Config, level: str) -> dict[str, ledger.Row]:
+def promise(config: pytest.Config, level: str, oracle: str) -> dict[str, ledger.Row]:
     """Every row of the backends up to a level, by test: unjudged, or not loaded."""
     rows = {}
     backends = config.stash[BACKENDS]
@@ -256,7 +257,7 @@ def promise(config: pytest.Config, level: str) -> dict[str, ledger.Row]:
     for spec, loaded in backends.items():
         label, verdict = names.get(spec, spec), ledger.UNJUDGED
         if isinstance(loaded, Backend):
-            every = ledger.promised(label, loaded, level, config.getoption("--oracle"))
+            every = ledger.promised(label, loaded, level, oracle)
         else:
             every, verdict = {f"test_loads[{spec}]": ledger.LOADS}, _not_loaded(spec, loaded)
         for test, asked in every.items():
@@ -289,10 +290,10 @@ class Ledger:
     def begin(self, nodes: Iterable[str]) -> None:
         """Promise every check, or what these nodes ask if the command line selects."""
         self.order = [test_of(node) for node in nodes]
-        level = self.config.getoption("--level")
+        level, oracle = asked(self.config)
         backends = self.config.stash[BACKENDS]
         names = labels(backends)
-        self.rows = promise(self.config, level)
+        self.rows = promise(self.config, level, oracle)
         if self.selection:
             chosen = set(self.order)
             if self.config.getoption("--backend"):
@@ -306,7 +307,7 @@ class Ledger:
             "threads": versions.threads(),
             "seeds": "crc32 of a case's id",
             "level": level,
-            "oracle": self.config.getoption("--oracle"),
+            "oracle": oracle,
             "selection": self.selection,
             "backends": {names.get(spec, spec): spec for spec in backends},
             "promised": jsonl.promised(list(self.rows.values())),
@@ -337,8 +338,8 @@ class Ledger:
         if self.config.option.collectonly or not self.header:
             return
         if self.config.stash[KNOWN] and not any(map(is_load, self.rows.values())):
-            tests = promise(self.config, LEVELS[-1])
-            self.stale = known.stale(self.config.stash[KNOWN], tests)
+            every = (promise(self.config, LEVELS[-1], oracle) for oracle in ORACLES)
+            self.stale = known.stale(self.config.stash[KNOWN], chain(*every))
         keep_first(self.rows[test] for test in self.order if test in self.rows)
         rows = list(self.rows.values())
         is_wrong = any((row["status"] in BAD) != bool(row["known"]) for row in rows)

@@ -252,8 +252,9 @@ def test_an_entry_without_a_check_fails_the_run(
     assert ran.exit == 1
     told = f"{tmp_path / 'known_failures.toml'}, entry 1: check='test_values[mine-relu-forward-*-"
     assert f"{told}float16]' must match a check of these backends, but matches none" in ran.output
-    # Of another level than the one asked for, or not selected, is no fault of the entry's.
+    # To belong to another level or oracle than the one asked for is no fault of the entry's.
     assert suite(RIGHT, *RELU, listed(ENTRY.replace("float64", "float32"))).exit == 0
+    assert suite(RIGHT, *RELU, listed(ENTRY), "--oracle=none").exit == 0
 
 
 @pytest.mark.parametrize(
