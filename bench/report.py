@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import faults, instrument, matrix, pass_tables, passes, plots
+from bench import cases, faults, instrument, matrix, pass_tables, passes, plots
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -88,6 +88,7 @@ def render(directory: Path) -> Iterator[Path]:
     page["instrument"] = instrument.sentences(directory)
     page["scores"] = matrix.words(judged, selection)
     page["passes"] = {} if beside is None else pass_tables.tables(beside)
+    page["cases"] = cases.words(cases.load(directory))
     svgs = {name: _inline(path) for name, path in drawn.items()}
     for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
         write_page(template, {**page, "plots": svgs}, directory / name)

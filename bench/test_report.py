@@ -1,6 +1,7 @@
 """Stored runs become tables and pages; what is no run is refused in clear words."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -250,6 +251,43 @@ def test_the_readers_guide_explains_every_column(stored: Path) -> None:
         *jsonl.FOOTER,
     }
     assert sorted(name for name in columns if f"`{name}`" not in guide) == []
+
+
+def test_the_cases_are_shown_with_what_they_cover_and_what_none_tells(stored: Path) -> None:
+    certificate: dict[str, Any] = {
+        "schema": 1,
+        "ops": [
+            {"op": "conv2d", "named": 53, "rows": 31, "tails": 9, "pairs": 807, "covered": 801,
+             "factors": {"stride": ["1", "(2, 3)"], "bias": ["True", "False"]},
+             "impossible": [{"pair": "padding same with stride 2", "rule": "must have stride 1"}]},
+        ],
+        "witnesses": [
+            {"op": "conv2d", "direction": "forward", "confusion": "stride: its default",
+             "level": "core", "case": "i1-s2", "by": "shape"},
+            {"op": "conv2d", "direction": "grad_input", "confusion": "stride: its default",
+             "level": "", "case": "", "by": ""},
+        ],
+    }  # fmt: skip
+    path = stored / "cases.json"
+    path.write_text(json.dumps(certificate))
+    list(report.render(stored))
+    for name in ("index.html", "report.md"):
+        text = (stored / name).read_text()
+        assert "1 of 2" in text
+        assert "padding same with stride 2" in text
+        assert "must have stride 1" in text
+        words = " ".join(re.sub(r"<[^>]+>|\|", " ", text).split())
+        assert "conv2d grad_input stride: its default" in words
+    page = (stored / "index.html").read_text()
+    assert "801 pairs covered" in page
+    assert "shape, core" in page
+    assert "1 · (2, 3)" in page
+    guide = (ROOT / "reports" / "README.md").read_text()
+    fields_of = {*certificate["ops"][0], *certificate["witnesses"][0], "ops", "witnesses"}
+    assert fields_of - {"op", "direction"} <= set(re.findall(r"`(\w+)`", guide))
+    path.write_text('{"schema": 0}')
+    with pytest.raises(RunError, match=r"cases\.json must be what"):
+        list(report.render(stored))
 
 
 def test_a_conformance_file_without_checks_is_no_checks(stored: Path) -> None:

@@ -5,6 +5,8 @@ pytest conformance --backend numba --oracle none      # axioms, without PyTorch
 
 checks.py     what is promised: every check, from the op records
 covering.py   cases by construction: all pairs of what calls vary in
+identify.py   which case tells a parameter from what it could be taken for
+certificate.py  both, stored with a run
 random_calls.py  calls by chance, and the smallest wrong one
 inputs.py     what backends are given
 oracle.py     PyTorch's answers to a call

@@ -23,7 +23,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 os.environ.setdefault("NUMBA_NUM_THREADS", str(max(4, os.cpu_count() or 1)))
 
 import impls
-from conformance import jsonl, known, ledger, versions
+from conformance import certificate, jsonl, known, ledger, versions
 from conformance.checks import ORACLES, Check, up_to
 from conformance.explain import Explainer, keep_first
 from conformance.judge import judge
@@ -352,6 +352,8 @@ class Ledger:
                 "exit": int(session.exitstatus),
             }
             jsonl.write(self.path, jsonl.Recorded(self.header, rows, footer))
+            if asked(self.config) == (LEVELS[-1], ORACLES[0]) and not self.selection:
+                certificate.store(self.path.parent)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.rows or self.config.option.collectonly:

@@ -1,7 +1,6 @@
 """The op records themselves: plans agree with PyTorch, and every case can tell what it is for."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 from inspect import Parameter
 from typing import Any
 
@@ -31,7 +30,6 @@ SET = [
     for case in op.cases
     for name in case.params
 ]
-PAIRS = ("stride", "padding", "dilation", "output_padding", "kernel_size")
 Answer = tuple[ndarray, ...]
 
 
@@ -171,69 +169,6 @@ def test_every_optional_operand_is_given_and_left_out(op: OpSpec) -> None:
     given = {len(case.shapes) for case in op.cases}
     required = sum(not operand.optional for operand in op.operands)
     assert given == set(range(required, len(op.operands) + 1))
-
-
-@cache
-def changed_by(op: OpSpec, change: Callable[[Params, str], Params], name: str) -> list[str]:
-    """Cases whose answer changes with a parameter, and keeps its shape: only values can tell."""
-    found = []
-    for case in op.cases:
-        params = change(case.params, name)
-        if params == case.params or case.vacuous:
-            continue
-        given, other = answer(op, case, case.params), answer(op, case, params)
-        assert given is not None
-        if other is not None and given[0].shape == other[0].shape and not same(given, other):
-            found.append(case.id)
-    return found
-
-
-def swapped(params: Params, name: str) -> Params:
-    """The parameters with one pair's height and width exchanged."""
-    match params.get(name):
-        case [height, width]:
-            return {**params, name: (width, height)}
-    return params
-
-
-def turned(params: Params, name: str) -> Params:
-    """The parameters with what is before and after each axis exchanged."""
-    match params.get(name):
-        case [[top, bottom], [left, right]]:
-            return {**params, name: ((bottom, top), (right, left))}
-    return params
-
-
-def _lists(change: Callable[[Params, str], Params]) -> list[Any]:
-    return [
-        pytest.param(op, name, id=f"{op.name}-{name}")
-        for op in OPS.values()
-        for name in PAIRS
-        if any(change(case.params, name) != case.params for case in op.cases)
-    ]
-
-
-@pytest.mark.parametrize("op, name", _lists(swapped))
-def test_height_is_told_from_width(op: OpSpec, name: str) -> None:
-    told = [
-        case.id
-        for case in op.cases
-        if not same(answer(op, case, case.params), answer(op, case, swapped(case.params, name)))
-    ]
-    assert len(told) >= 2
-
-
-@pytest.mark.parametrize("op, name", _lists(turned))
-def test_before_is_told_from_after_by_values_alone(op: OpSpec, name: str) -> None:
-    assert len(changed_by(op, turned, name)) >= 2
-
-
-def test_every_pair_can_be_swapped_somewhere() -> None:
-    told = {(case.values[0].name, case.values[1]) for case in _lists(swapped)}
-    pairs = {(op.name, name) for op in OPS.values() for name in PAIRS if name in kernel_params(op)}
-    assert told == pairs
-    sides = {case.values[0].name for case in _lists(turned)}
-    assert sides == {"conv2d", "conv_transpose2d"}
 
 
 # -------------------------------------------------------------------------------- error cases
