@@ -49,10 +49,11 @@ def report(session: nox.Session) -> None:
     stored = f"--jsonl={LATEST / 'conformance.jsonl'}"
     # A fault must not keep the rest from being written: it is told at the end.
     is_right = _passes(session, "pytest", "conformance", *backends, stored)
+    is_known = _passes(session, "conformance.passport", *backends, f"--out={LATEST}")
     is_timed = _passes(session, "bench", "run", f"--out={LATEST}", *session.posargs)
     if not is_timed:
         _passes(session, "bench", "report", str(LATEST))
-    if not (is_right and is_timed):
+    if not (is_right and is_known and is_timed):
         session.error(f"a backend failed: {LATEST / 'index.html'} says which, and how")
 
 

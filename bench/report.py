@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import cases, faults, instrument, matrix, pass_tables, passes, plots
+from bench import cases, faults, instrument, matrix, pass_tables, passes, passport, plots
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -24,11 +24,12 @@ from bench.training import record, section
 from bench.workloads.presets import ONE_THREAD
 from conformance import jsonl
 from conformance.meta import STORED as KILLS
+from conformance.passport import PASSPORT_FILE
 from conformance.verdict import BAD, Status
 from impls.spec.case import LEVELS
 
 # What a report is made of; each alone makes one.
-STORED = ("run.json", "conformance.jsonl", record.FILE, KILLS)
+STORED = ("run.json", "conformance.jsonl", record.FILE, KILLS, PASSPORT_FILE)
 MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
 TEMPLATES = Path(__file__).parent
 NOTHING = Run("", {}, {}, [])
@@ -68,8 +69,8 @@ def conformance(found: pd.DataFrame) -> pd.DataFrame:
 def render(directory: Path) -> Iterator[Path]:
     """Write every table, plot and page of a run folder; yields what was written."""
     run, trained, kills = load(directory), record.load(directory), faults.load(directory)
-    found, selection = checks(directory)
-    if run is None and found.empty and trained is None and kills.empty:
+    (found, selection), measured = checks(directory), passport.load(directory)
+    if run is None and found.empty and trained is None and kills.empty and measured is None:
         raise RunError(f"{directory} must hold one of {', '.join(STORED)}, but has none")
     timed = performance(run or NOTHING, load_samples(directory))
     judged = conformance(found) if not found.empty else pd.DataFrame()
@@ -82,6 +83,8 @@ def render(directory: Path) -> Iterator[Path]:
     beside = passes.load(directory)
     if beside is not None and len(pass_tables.growth(beside)):
         drawn["growth"] = pass_tables.plot_growth(beside, directory / "plots" / "growth.svg")
+    if measured is not None:
+        drawn["passport"] = passport.curves(measured[1], directory / "plots" / "passport.svg")
     yield from drawn.values()
     page = {**_page(run, timed, found, judged), "training": section.words(trained)}
     page["faults"] = faults.page(kills)
@@ -89,6 +92,7 @@ def render(directory: Path) -> Iterator[Path]:
     page["scores"] = matrix.words(judged, selection)
     page["passes"] = {} if beside is None else pass_tables.tables(beside)
     page["cases"] = cases.words(cases.load(directory))
+    page["passport"] = {} if measured is None else passport.tables(measured[0])
     svgs = {name: _inline(path) for name, path in drawn.items()}
     for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
         write_page(template, {**page, "plots": svgs}, directory / name)

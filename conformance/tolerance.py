@@ -45,8 +45,14 @@ def transform_limit(magnitude: ndarray, dtype: str) -> ndarray:
 
 def grade(error: ndarray, magnitude: ndarray, terms: int, dtype: str) -> float:
     """The largest error in units of sqrt(n) * u * S; 0 where there is nothing to sum."""
+    return float(np.max(grades(error, magnitude, terms, dtype), initial=0.0))
+
+
+def grades(error: ndarray, magnitude: ndarray, terms: int, dtype: str) -> ndarray:
+    """The error of each element in units of sqrt(n) * u * S, where there is something to sum."""
     scale = _grade_scale(magnitude, terms, dtype)
-    return float(np.max(error[scale > 0] / scale[scale > 0], initial=0.0))
+    found: ndarray = error[scale > 0] / scale[scale > 0]
+    return found
 
 
 def graded_limit(magnitude: ndarray, terms: int, dtype: str) -> ndarray:
