@@ -132,7 +132,7 @@ def _flags(frame: pd.DataFrame, logs: list[ndarray], threads: str) -> dict[str, 
 def _invalid(columns: dict[str, Any], twin: Ratio, torch_cores: float, threads: str) -> str:
     """Why nothing can be said, or ""."""
     cores = columns["cores_used"]
-    if abs(np.log(twin.median)) > statistics.TWIN_LIMIT:
+    if statistics.bias(twin) and abs(np.log(twin.median)) > statistics.TWIN_LIMIT:
         return f"PyTorch differs from itself by {abs(twin.median - 1):.0%}"
     if columns["dirty_share"] > statistics.DIRTY_LIMIT[threads]:
         return f"{columns['dirty_share']:.0%} of the samples were kept from a core"

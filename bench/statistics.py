@@ -22,7 +22,8 @@ BAND = {"one": 0.02, "all": 0.10}
 SURE = 0.005
 EARLY_LOOKS = 3
 LEVEL = 1 - CONFIDENCE - EARLY_LOOKS * SURE
-# The twin is PyTorch again: where it differs from itself by this much, nothing can be said.
+# The twin is PyTorch again: where it surely differs, and by so much, nothing can be said. Where it
+# may differ by chance, as beside a slow backend with few rounds, the ratio's own interval is wide.
 TWIN_LIMIT = 0.05
 # Share of samples that were kept from a core, beyond which nothing can be said. On one thread they
 # are counted only: beside two burners on two cores 97 % were, and ratios by processor time still
@@ -93,19 +94,23 @@ def p_value(logs: Sequence[ndarray], twin: Ratio, threads: str) -> float:
 
     What the twin differs from 1 for certain is taken off the distance to the band's edge.
     """
-    bias = log(max(1.0, twin.low, 1 / twin.high))
-    band = BAND[threads]
+    band, known = BAND[threads], bias(twin)
     if len(logs) == 1:
         (rounds,) = logs
         side = np.sign(np.median(rounds))
-        beyond = np.sum(side * rounds <= band + bias)
-        within = max(np.sum(rounds >= band - bias), np.sum(rounds <= bias - band))
+        beyond = np.sum(side * rounds <= band + known)
+        within = max(np.sum(rounds >= band - known), np.sum(rounds <= known - band))
         return float(min(1.0, 2 * stats.binom.cdf(min(beyond, within), len(rounds), 0.5)))
     mean, error = _mean(logs)
-    margin = max(abs(mean) - band - bias, band - bias - abs(mean), 0.0)
+    margin = max(abs(mean) - band - known, band - known - abs(mean), 0.0)
     if error == 0:
         return float(margin == 0)
     return float(2 * stats.t.sf(margin / error, len(logs) - 1))
+
+
+def bias(twin: Ratio) -> float:
+    """By how much the twin, PyTorch again, differs from PyTorch for certain, as a log ratio."""
+    return log(max(1.0, twin.low, 1 / twin.high))
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:

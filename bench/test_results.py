@@ -3,12 +3,13 @@
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.results import corrected, measured, recomputed
 from bench.row import KEY, Row
-from bench.statistics import LEVEL, Verdict
+from bench.statistics import LEVEL, TWIN_LIMIT, Verdict
 from bench.stored import RunError
 from bench.synthetic import Change, made_up
 
@@ -102,6 +103,12 @@ def test_what_makes_a_row_invalid(change: Change, threads: str, reason: str) -> 
     assert reason in found.reason
     # Without it the row is as clear as can be.
     assert made(2.0, noise=0.001, threads=threads).verdict == Verdict.FASTER
+
+
+def test_a_twin_that_is_off_by_chance_makes_the_interval_wide_and_no_more() -> None:
+    unlucky = next(r for r in (made(2.0, noise=0.4, seed=n) for n in range(50))
+                   if abs(np.log(r.twin_ratio or 1)) > TWIN_LIMIT)  # fmt: skip
+    assert unlucky.verdict != Verdict.INVALID
 
 
 def test_preemption_is_counted_on_one_thread_and_changes_no_ratio() -> None:

@@ -65,15 +65,16 @@ SMOKE = Preset(
         ("simplecnn:fc", "forward"),
         ("vit:patches@1/4", "forward"),
     ),
-    processes=(2, 2),
-    rounds=12,
-    budget_s=0.3,
+    # It shows that everything runs: starting more processes would take most of its time.
+    processes=(1, 1),
+    rounds=24,
+    budget_s=0.5,
     call_cap_s=0.1,
 )
 
 QUICK = Preset(
     name="quick",
-    why="one row for each way a backend can be slow, in about a minute",
+    why="one row for each way a backend can be slow, in some three minutes",
     rows=_rows(
         ("resnet50:conv1", "forward"),
         ("resnet50:res2.3x3*3", "forward", "grad_input", "grad_weight"),
@@ -87,9 +88,9 @@ QUICK = Preset(
         ("resnet50:avgpool", "forward"),
         ("resnet50:relu1", "forward"),
     ),
-    processes=(3, 5),
+    processes=(3, 4),
     rounds=48,
-    budget_s=0.7,
+    budget_s=0.6,
     call_cap_s=0.3,
 )
 
@@ -131,8 +132,8 @@ STANDARD = Preset(
     ),
     processes=(3, 6),
     rounds=60,
-    budget_s=1.5,
-    call_cap_s=1.0,
+    budget_s=1.2,
+    call_cap_s=0.6,
 )
 
 FULL = Preset(
@@ -147,7 +148,7 @@ FULL = Preset(
     threads=THREADS,
     processes=(3, 6),
     rounds=60,
-    budget_s=1.5,
+    budget_s=1.2,
     call_cap_s=1.0,
 )
 
