@@ -49,10 +49,7 @@ class Load:
             said.append(f"{facts['steal_share']:.0%} of the time to other guests of the host")
         if not said:
             return ""
-        return (
-            f"a busy machine: {' and '.join(said)}. Ratios on one thread bear that, those on all"
-            " cores may be INVALID"
-        )
+        return f"a busy machine: {' and '.join(said)}; rows that this disturbs will be INVALID"
 
 
 def _now() -> tuple[float, float, float, float]:
