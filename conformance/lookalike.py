@@ -15,8 +15,8 @@ from impls.spec.case import LEVELS
 if TYPE_CHECKING:
     from conformance.meta.faults import Fault
 
-# Calls that both must answer alike, the failed one included.
-CALLS = 24
+# Calls that both must answer alike, the failed one included; they are sought among so many.
+CALLS, SOUGHT = 24, 96
 # More names than these tell nothing.
 MOST = 3
 
@@ -89,26 +89,29 @@ def _by_answers(
 def _agreement(
     backend: Backend, check: Check, filling: str, faults: list["Fault"]
 ) -> tuple[dict["Fault", int], int, int]:
-    """How many calls each fault answers as the backend does; of how many, and how many wrong."""
-    tried = failed = 0
+    """How many calls each fault answers as the backend does; of how many, and how many wrong.
+
+    What the backend gets wrong comes first: there it differs from the right ones.
+    """
+    found = [(other, _evidence(backend, other, filling)) for other in _like(check)]
+    is_wrong = [any(each.message for each in ours.values()) for _, ours in found]
+    order = sorted(range(len(found)), key=lambda i: not is_wrong[i])
+    tried = [i for i in order if found[i][1]][:CALLS]
     counts = dict.fromkeys(faults, 0)
-    for other in _like(check):
-        ours = _evidence(backend, other, filling)
-        tried += bool(ours)
-        failed += any(each.message for each in ours.values())
+    for other, ours in (found[i] for i in tried):
         for fault in faults:
             theirs = _evidence(fault.backend(), other, filling)
-            counts[fault] += bool(ours) and all(
+            counts[fault] += all(
                 what in theirs and _same_answer(ours[what], theirs[what]) for what in ours
             )
-    return counts, tried, failed
+    return counts, len(tried), sum(is_wrong[i] for i in tried)
 
 
 def _like(check: Check) -> list[Check]:
     """The check itself, and others that ask the same of other cases."""
     asked = (check.kind, check.kernel, check.dtype)
     others = [c for c in up_to(LEVELS[-1]) if (c.kind, c.kernel, c.dtype) == asked and c != check]
-    return [check, *others[:: -(-len(others) // (CALLS - 1)) or 1]]
+    return [check, *others[:: -(-len(others) // SOUGHT) or 1]]
 
 
 def _evidence(backend: Backend, check: Check, filling: str) -> dict[str, Evidence]:

@@ -212,7 +212,11 @@ def test_an_edited_loop_is_taken_for_its_fault(kernel: str, old: str, new: str, 
 @pytest.mark.parametrize(
     "name, kind, words",
     [
-        ("avg_pool counts the ceil overhang", "values", "; 21 of 21 calls answered alike, 3 of"),
+        (
+            "avg_pool counts the ceil overhang",
+            "values",
+            r"; 24 of 24 calls answered alike, \d+ of them wrong",
+        ),
         ("conv returns float64", "shapes", "; the same message"),
         ("conv_grad_weight is averaged over the batch", "purity", "; the same message"),
         ("relu works in place", "purity", "; the same message"),
@@ -221,7 +225,7 @@ def test_an_edited_loop_is_taken_for_its_fault(kernel: str, old: str, new: str, 
 def test_a_fault_looks_like_itself(name: str, kind: str, words: str) -> None:
     (told,) = first_told(BY_NAME[name].backend(), BY_NAME[name].kernel, kind)
     assert f"{name} " in f"{told} ".replace(";", " ;")
-    assert words in told
+    assert re.search(words, told)
 
 
 def test_a_fault_that_nobody_planted_is_not_named() -> None:
