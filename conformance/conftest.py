@@ -147,6 +147,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
 
 
+@cache
 def _mark(level: str) -> pytest.MarkDecorator:
     mark: pytest.MarkDecorator = getattr(pytest.mark, level)
     return mark

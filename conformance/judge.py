@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 from conformance import axioms, inputs, tolerance
 from conformance.checks import Check
 from conformance.covering import Made
-from conformance.random_calls import as_line, smallest_failure
 from conformance.verdict import BAD, PASSED, Evidence, Status, Verdict, differences, why_untrusted
 from impls.backend import Backend, KernelError
 from impls.spec.case import Array, Case, ErrorCase, seed
@@ -179,6 +178,9 @@ def _judge_random(backend: Backend, check: Check) -> Verdict:
 
     if check.case is not None:
         return _judge_sums(backend, check, ("exact",))
+    # Here, as nothing else needs Hypothesis, which is slow to import.
+    from conformance.random_calls import as_line, smallest_failure
+
     if (found := smallest_failure(check.op, judged)) is None:
         return PASSED
     drawn, verdict = found

@@ -7,11 +7,8 @@ suite combines them in pairs and draws them at random (conformance/covering.py, 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from impls.spec.params import Pair, pair
 from impls.spec.plan import Params, Shape
-from impls.spec.shapes import window_starts
 
 # A call as shapes and parameters, or ValueError for a choice that contradicts itself.
 Call = tuple[tuple[Shape, ...], Params]
@@ -85,9 +82,11 @@ def check_meeting(
 ) -> None:
     """Raise ValueError unless some window sees a pixel of the plane: else nothing is computed."""
     for axis, size in enumerate(plane):
-        starts = window_starts(counts[axis], stride[axis], padding[axis])
-        places = starts[:, None] + np.arange(kernel_size[axis]) * dilation[axis]
-        if not ((places >= 0) & (places < size)).any():
+        starts = range(
+            -padding[axis][0], counts[axis] * stride[axis] - padding[axis][0], stride[axis]
+        )
+        taps = range(0, kernel_size[axis] * dilation[axis], dilation[axis])
+        if not any(0 <= start + tap < size for start in starts for tap in taps):
             raise ValueError(
                 f"kernel_size={kernel_size} must meet a pixel, but with padding={padding} and"
                 f" stride={stride} sees none of {plane}"
