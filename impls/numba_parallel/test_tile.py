@@ -1,9 +1,6 @@
-"""The tile, what packs its panels, and dense kernels at the edge of memory; all register sets."""
+"""The tile and what fills its panels, beside NumPy; and the tile's machine code."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +8,6 @@ import pytest
 from numba import njit
 from numpy import ndarray
 
-from impls.numba_parallel import _tile
 from impls.numba_parallel._tile import ISA, pack_columns, pack_rows, tile
 
 TAPS = 5
@@ -125,30 +121,3 @@ def test_the_tile_s_sums_stay_in_registers(dtype: str, suffix: str) -> None:
     assert ISA.rows * ISA.vectors in [len(fused.findall(body)) for body in loops]
     # A sum that is put on the stack and back would cost more than the multiply-add.
     assert not re.findall(rf"%{register}\d+, -?\d*\(%rsp\)", text)
-
-
-FORCED = {
-    "AVX-512": {},
-    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+avx,+sse4.2,+bmi2"},
-    "128 bits": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
-}
-BYTES = {"AVX-512": ISA.vector_bytes, "AVX2": 32, "128 bits": 16}
-
-
-@pytest.mark.parametrize("name", FORCED)
-def test_each_register_set_is_right_and_reads_no_array_beyond_its_ends(
-    name: str, tmp_path: Path
-) -> None:
-    if name != "128 bits" and ISA.vector_bytes < BYTES[name]:
-        pytest.skip(f"this processor has no {name}")
-    environment = {**FORCED[name], "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
-    script = Path(__file__).with_name("edges.py")
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={"PYTHONPATH": str(Path(_tile.__file__).parents[2]), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == [str(BYTES[name]), "right"]

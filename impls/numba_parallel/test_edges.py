@@ -1,12 +1,17 @@
-"""Run by test_tile.py: dense kernels on arrays that end where readable memory ends.
+"""Dense kernels on each register set, on arrays that end where readable memory ends.
 
-A read or write beyond an array ends this process. Prints the bytes of a vector, then "right".
+A read or write beyond an array ends the process, so this file runs itself in one of its own: as a
+script it prints the bytes of a vector, then "right".
 """
 
 import ctypes
 import mmap
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy import ndarray
 
 from impls import im2col, numba_parallel
@@ -55,29 +60,50 @@ SHAPES = [
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    for dtype in ("float32", "float64"):
+    # Each version is compiled here: one per dtype is enough.
+    for dtype, work in (("float32", 0), ("float64", 1 << 60)):
+        _jit.SERIAL_WORK = work
         for shape, weight_shape, params in SHAPES:
             input = rng.integers(-4, 5, shape).astype(dtype)
             weight = rng.integers(-4, 5, weight_shape).astype(dtype)
             bias = rng.integers(-4, 5, weight_shape[0]).astype(dtype)
-            expected = im2col.conv(input, weight, bias, **params)
-            grad = rng.integers(-4, 5, expected.shape).astype(dtype)
+            output = im2col.conv(input, weight, bias, **params)
+            grad = rng.integers(-4, 5, output.shape).astype(dtype)
             x, w, b, dy = map(at_the_edge, (input, weight, bias, grad))
-            for work in (0, float("inf")) if dtype == "float32" else (float("inf"),):
-                _jit.SERIAL_WORK = work  # type: ignore[assignment]
-                for actual, wanted in (
-                    (numba_parallel.conv(x, w, b, **params), expected),
-                    (
-                        numba_parallel.conv_grad_input(dy, x, w, **params),
-                        im2col.conv_grad_input(grad, input, weight, **params),
-                    ),
-                    (
-                        numba_parallel.conv_grad_weight(dy, x, w, **params),
-                        im2col.conv_grad_weight(grad, input, weight, **params),
-                    ),
-                ):
-                    np.testing.assert_array_equal(actual, wanted, err_msg=f"{shape} {params}")
+            said = f"{dtype} {shape} {params}"
+            actual = numba_parallel.conv(x, w, b, **params)
+            np.testing.assert_array_equal(actual, output, err_msg=said)
+            for name in ("conv_grad_input", "conv_grad_weight"):
+                actual = getattr(numba_parallel, name)(dy, x, w, **params)
+                expected = getattr(im2col, name)(grad, input, weight, **params)
+                np.testing.assert_array_equal(actual, expected, err_msg=f"{name} {said}")
     print(ISA.vector_bytes, "right")
+
+
+FORCED = {
+    "AVX-512": {},
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+avx,+sse4.2,+bmi2"},
+    "128 bits": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+}
+BYTES = {"AVX-512": ISA.vector_bytes, "AVX2": 32, "128 bits": 16}
+
+
+@pytest.mark.parametrize("name", FORCED)
+def test_each_register_set_is_right_and_reads_no_array_beyond_its_ends(
+    name: str, tmp_path: Path
+) -> None:
+    if name != "128 bits" and ISA.vector_bytes < BYTES[name]:
+        pytest.skip(f"this processor has no {name}")
+    environment = {**FORCED[name], "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, __file__],
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [str(BYTES[name]), "right"]
 
 
 if __name__ == "__main__":
