@@ -41,5 +41,5 @@ def test_recipes_work_as_typed(tmp_path: Path) -> None:
     assert int(missing[1]) > 400
     assert re.search(r"\d+(\.\d+)?x (FASTER|SLOWER|SAME|UNDECIDED|INVALID)|INVALID", backend)
     assert (tmp_path / "reports" / "mine" / "index.html").exists()
-    assert re.findall(r"(\d+) passed", case)[0] == "26"
+    assert re.findall(r"(\d+) passed", case)[0] == "27"
     assert re.search(r"leaky_relu .* 100\.0 %$", op, re.MULTILINE)
