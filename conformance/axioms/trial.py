@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from conformance import inputs, tolerance
 from conformance.verdict import Evidence, Status
-from impls.backend import Backend
+from impls.backend import Backend, KernelError
 from impls.spec.case import Case
 from impls.spec.op import FORWARD, OpSpec
 from impls.spec.ops import OPS
@@ -133,7 +133,10 @@ class Trial:
         if len(op.operands) == 1:
             return method(grad_output, *arrays, **params)
         mask = tuple(direction == self.direction for direction in op.directions[1:])
-        return method(grad_output, *arrays, **params, output_mask=mask)[mask.index(True)]
+        gradients = method(grad_output, *arrays, **params, output_mask=mask)
+        if [gradient is not None for gradient in gradients] != list(mask):
+            raise KernelError(f"output_mask={mask} must say which gradients are None")
+        return gradients[mask.index(True)]
 
     def _note(
         self, op: OpSpec, direction: str, arrays: tuple[ndarray, ...], params: Params,
