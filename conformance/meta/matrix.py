@@ -75,7 +75,7 @@ def _questions(op: OpSpec) -> tuple[Question, ...]:
     """All that is asked of an op, level by level, and then without PyTorch."""
     unplaced = [*map(_of_check, (check for check in up_to(LEVELS[-1]) if check.op is op))]
     unplaced += [
-        _of_network(network, filling)
+        _of_network(network, filling, op)
         for network, filling in networks_up_to(LEVELS[-1])
         if op.kernel in network.kernels
     ]
@@ -108,14 +108,14 @@ def _of_check(check: Check) -> Row:
     }
 
 
-def _of_network(network: Network, filling: str) -> Row:
+def _of_network(network: Network, filling: str, op: OpSpec) -> Row:
     biases = [name.replace("_weight", "_bias") for name in network.kernels]
     return {
         "kind": "networks",
         "aspect": filling,
         "level": CORE,
         "text": f"{network.name} {filling}",
-        "kernels": (*network.kernels, *biases),
+        "kernels": (*network.kernels, *biases, *methods(op.name)),
         "ask": lambda backend: judge_network(backend, network, filling),
     }
 
