@@ -258,7 +258,7 @@ RIGHTS = (
     Right("fused multiply-adds, in reverse", {"conv": by_products(unrounded_in_reverse)}),
     Right("rounded products, in reverse", {"conv": by_products(in_reverse)}),
     Right("pairwise sums", {"conv": by_products(pairwise)}),
-    *(Right(f"BLAS on {count} threads", {name: with_threads(count, name) for name in (
+    *(Right(f"BLAS, threads: {count}", {name: with_threads(count, name) for name in (
         "conv", "conv_grad_input", "conv_grad_weight", "linear", "linear_grad_input",
         "linear_grad_weight")}) for count in (1, 4)),
     Right("scipy's correlate2d", {"conv": by_planes(correlated)}),

@@ -15,6 +15,7 @@ from conformance.axioms import AXIOMS
 from conformance.checks import Check, up_to
 from conformance.judge import judge
 from conformance.meta.faults import FAULTS, GATE, Fault, made, op_of
+from conformance.meta.matrix import LIKELY, likelihood
 from conformance.meta.rights import RIGHTS, Right
 from conformance.verdict import BAD, Status, Verdict
 from impls.backend import Backend
@@ -24,11 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 BY_NAME = {fault.name: fault for fault in FAULTS}
 # Which faults axioms cannot see, and why.
 SURVIVORS: dict[str, str] = {}
-# Likely first: a fault is searched for until its first kill.
-LIKELY = (
-    "largest", "scattered", "taps", "sums", "bias", "visits", "adjoint", "additive", "dye",
-    "same_bits_for_16_callers", "notation",
-)  # fmt: skip
 
 
 @cache
@@ -43,7 +39,7 @@ def checks_for(kernel: str) -> list[Check]:
     ]
 
     def order(check: Check) -> tuple[bool, int, bool]:
-        place = LIKELY.index(check.aspect) if check.aspect in LIKELY else len(LIKELY)
+        place = likelihood(check.aspect)
         is_rare = check.kind == "axioms" and place == len(LIKELY)
         return check.kernel != kernel, place + is_rare, check.dtype != "float64"
 
