@@ -1,6 +1,8 @@
 """The kill matrix tells survivors and refusals, and is the same as the suite's own verdicts."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,3 +99,15 @@ def test_a_selection_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -
         __main__.main(["--select", "no such sin"])
     assert ended.value.code == 2
     assert "must be part of a backend's name" in capsys.readouterr().err
+
+
+def test_the_readmes_figures_are_the_zoos() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    figures = r"half of them .* (\d+) of (\d+)\s+are\s+caught.* of (\d+) backends"
+    found = re.search(figures, text, re.S)
+    assert found is not None
+    assert [int(figure) for figure in found.groups()] == [len(FAULTS), len(FAULTS), len(RIGHTS)]
+    assert 0.4 < sum(bool(fault.like) for fault in FAULTS) / len(FAULTS) < 0.6
+    table = re.findall(r"^  \| ([a-z_0-9 ]+) \| \d+ \| \d+ \| \d+ \| (\d+) \|$", text, re.M)
+    expected = Counter(fault.expected for fault in FAULTS)
+    assert {kind: int(count) for kind, count in table if count != "0"} == expected
