@@ -346,7 +346,10 @@ def relu_grad_input(grad_output: ndarray, input: ndarray) -> ndarray:
 def linear(input: ndarray, weight: ndarray, bias: ndarray | None) -> ndarray:
     """Output (N, out)."""
     shape = (len(input), len(weight), 1, 1)
-    output = _products(_pixels(input), _pixels(weight), shape).reshape(shape[:2])
+    if input.size and weight.size:
+        output = _products(_pixels(input), _pixels(weight), shape).reshape(shape[:2])
+    else:
+        output = np.zeros(shape[:2], input.dtype)
     if bias is not None:
         output += bias
     return output
@@ -354,12 +357,16 @@ def linear(input: ndarray, weight: ndarray, bias: ndarray | None) -> ndarray:
 
 def linear_grad_input(grad_output: ndarray, input: ndarray, weight: ndarray) -> ndarray:
     """(N, in)."""
+    if not (grad_output.size and weight.size):
+        return np.zeros_like(input)
     shape = (1, *input.shape, 1)
     return _windows(_pixels(weight), grad_output[..., None, None], None, shape)[0, ..., 0]
 
 
 def linear_grad_weight(grad_output: ndarray, input: ndarray, weight: ndarray) -> ndarray:
     """(out, in)."""
+    if not (grad_output.size and input.size):
+        return np.zeros_like(weight)
     shape = (1, *weight.shape, 1)
     return _spread(_pixels(input), grad_output[..., None, None], None, shape)[0, ..., 0]
 
