@@ -93,7 +93,8 @@ def _kernels(faults: pd.DataFrame) -> pd.DataFrame:
     counts = faults.groupby("kernel", sort=False)["backend"].nunique()
     table = table.reindex(counts.index)
     table.insert(0, "faults", counts)
-    return table.astype(object).fillna("").rename_axis("kernel").reset_index()
+    table = table.astype(object).fillna("").rename_axis("kernel").reset_index()
+    return table.rename_axis(columns=None)
 
 
 def _levels(faults: pd.DataFrame) -> pd.DataFrame:

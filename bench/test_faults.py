@@ -58,6 +58,7 @@ def test_figures_and_tables_count_faults_once(stored: Path) -> None:
         {"kind of check": "values", "asked": 3, "sees": 2, "sees alone": 1, "should see": 3},
         {"kind of check": "shapes", "asked": 2, "sees": 1, "sees alone": 0, "should see": 0},
     ]
+    assert page["kernels"].columns.name is None
     conv, relu = page["kernels"].to_dict("records")
     assert conv == {"kernel": "conv", "faults": 2, "values": "2 (1)", "shapes": "1"}
     assert (relu["faults"], relu["values"]) == (1, "")
