@@ -28,9 +28,9 @@ BUILT_IN = ("loop", "im2col", "numba")
 YARDSTICK = "bench/peers/pytorch.py"
 
 
-def _install(session: nox.Session, group: str) -> None:
+def _install(session: nox.Session, group: str, *options: str) -> None:
     requirements = nox.project.dependency_groups(PYPROJECT, group)
-    session.install(*requirements, "--constraint", "constraints.txt")
+    session.install(*requirements, *(options or ("--constraint", "constraints.txt")))
 
 
 @nox.session
@@ -78,6 +78,17 @@ def _passes(session: nox.Session, *command: str) -> bool:
 def tests(session: nox.Session) -> None:
     """Prove the project itself: its own tests, then every built-in backend's conformance."""
     _install(session, "test")
+    _prove(session)
+
+
+@nox.session
+def latest(session: nox.Session) -> None:
+    """The same as tests, with the newest version of everything instead of the pinned ones."""
+    _install(session, "test", "--upgrade", "--upgrade-strategy=eager")
+    _prove(session)
+
+
+def _prove(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
