@@ -27,6 +27,7 @@ pass_worker.py one process of a pass; pass_tables.py: passes.csv as tables and p
 sides.py       two revisions, timed in turn
 compare.py     OLD beside NEW; change.py: from log ratios to the verdict on a change
 merge.py       runs of several machines as one report
+ratios.py      which ratios are believed, and how they are written
 report.py      pandas: stored runs -> tables, plots and pages
 matrix.py      backends by ops and levels: a table of scores, a badge each
 training/      the document's SimpleCNN, trained on digits: nox -s train

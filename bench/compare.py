@@ -11,7 +11,7 @@ import pandas as pd
 from bench import results, runs
 from bench.change import Change, judged, of_pairs, of_runs
 from bench.plan import Plan, task_key
-from bench.report import MARK
+from bench.ratios import MARK
 from bench.row import KEY, Row
 from bench.runs import Key
 from bench.sides import NEW, OLD, PAIRS, SIDES, Asked, Turn, in_turn, staged

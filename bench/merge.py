@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import report, runs
-from bench.report import MARK
+from bench import ratios, report, runs
+from bench.ratios import MARK
 from bench.row import KEY
 from bench.runs import Run
 from bench.stored import RunError
@@ -53,14 +53,14 @@ def machines(found: dict[str, Run]) -> pd.DataFrame:
 
 def scoreboard(every: pd.DataFrame) -> pd.DataFrame:
     """A line per backend and threads: each machine's geometric mean over the rows that all have."""
-    rated = report.believable(every)
+    rated = ratios.believable(every)
     keys = list(KEY)
     common = rated.groupby(keys)["machine"].nunique() == every["machine"].nunique()
     shared = rated.set_index(keys).loc[common[common].index].reset_index()
     if shared.empty:
         return shared
     lines = shared.groupby(["backend", "threads", "machine"], sort=False)["ratio"]
-    cells = lines.apply(report.geometric_mean).map("{:.2g}x".format)
+    cells = lines.apply(ratios.geometric_mean).map("{:.2g}x".format)
     rows = shared.groupby(["backend", "threads"])["workload"].count() // every["machine"].nunique()
     table = cells.unstack("machine").assign(rows=rows)
     return table.reset_index().rename_axis(columns=None)

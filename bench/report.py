@@ -10,11 +10,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import cases, faults, instrument, matrix, pass_tables, passes, passport, plots
+from bench import cases, faults, instrument, matrix, pass_tables, passes, passport, plots, ratios
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -30,7 +29,6 @@ from impls.spec.case import LEVELS
 
 # What a report is made of; each alone makes one.
 STORED = ("run.json", "conformance.jsonl", record.FILE, KILLS, PASSPORT_FILE)
-MARK = {"FASTER": "▲", "SLOWER": "▼", "SAME": "≈", "UNDECIDED": "?", "INVALID": "!"}
 TEMPLATES = Path(__file__).parent
 NOTHING = Run("", {}, {}, [])
 
@@ -147,7 +145,6 @@ def _page(
             ["backend", "workload", "direction", "verdict", "reason"]
         ],
         "drift": _drift(run) if run else None,
-        "mark": MARK,
     }
 
 
@@ -163,11 +160,11 @@ def _answers(timed: pd.DataFrame, judged: pd.DataFrame) -> Iterator[str]:
             fault = f", {bad} wrong" if bad else ""
             fault += f", {unjudged} not judged" if unjudged else ""
             said.append(f"passes {passed} of {promised} checks{fault}")
-        rated = believable(timed[timed["backend"] == backend])
+        rated = ratios.believable(timed[timed["backend"] == backend])
         if len(rated):
             twins = int(rated["workload"].str.contains("@").sum())
             shrunk = f", {twins} of them shrunk" if twins else ""
-            speed = geometric_mean(rated["ratio"])
+            speed = ratios.geometric_mean(rated["ratio"])
             said.append(f"runs at {speed:.2g} times PyTorch's speed ({len(rated)} rows{shrunk})")
         if said:
             yield f"{backend} {' and '.join(said)}."
@@ -182,9 +179,9 @@ def _scoreboard(timed: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
         if len(mine):
             line["passed"] = f"{mine['passed'].sum()} / {mine['promised'].sum()}"
             line["worst grade"] = f"{mine['worst_grade'].max():.2f}"
-        rated = believable(timed[timed["backend"] == backend])
+        rated = ratios.believable(timed[timed["backend"] == backend])
         if len(rated):
-            line["ratio to PyTorch"] = f"{geometric_mean(rated['ratio']):.2g}x"
+            line["ratio to PyTorch"] = f"{ratios.geometric_mean(rated['ratio']):.2g}x"
         verdicts = timed[timed["backend"] == backend]["verdict"].value_counts()
         line.update({str(v): int(verdicts[v]) for v in Verdict if v in verdicts})
         lines.append(line)
@@ -214,21 +211,8 @@ def _layers(timed: pd.DataFrame) -> pd.DataFrame:
     rated = timed.dropna(subset="ratio")
     if rated.empty:
         return rated
-    cells = rated.assign(
-        cell=[
-            f"{ratio:.3g}x {MARK[verdict]} [{low:.3g}, {high:.3g}]{' ⚑' if flags else ''}"
-            for ratio, low, high, verdict, flags in zip(
-                rated["ratio"],
-                rated["ratio_low"],
-                rated["ratio_high"],
-                rated["verdict"],
-                rated["flags"],
-                strict=True,
-            )
-        ]
-    )
     keys = ["workload", "direction", "threads"]
-    table = cells.pivot_table(
+    table = rated.assign(cell=ratios.cells(rated)).pivot_table(
         index=keys, columns="backend", values="cell", aggfunc="first", sort=False
     )
     times = rated.groupby(keys, sort=False)["torch_median_s"].median()
@@ -241,16 +225,6 @@ def _drift(run: Run) -> dict[str, float]:
     before = run.machine["ceilings_before"]
     after = run.machine.get("ceilings_after", before)
     return {name: after[name] / before[name] - 1 for name in before}
-
-
-def believable(timed: pd.DataFrame) -> pd.DataFrame:
-    """Rows with a ratio that may be believed."""
-    return timed[timed["ratio"].notna() & (timed["verdict"] != Verdict.INVALID)]
-
-
-def geometric_mean(values: "pd.Series[float]") -> float:
-    """The mean of ratios: of a ratio and its inverse it is 1."""
-    return float(np.exp(np.log(values.astype(float)).mean()))
 
 
 def _backends(timed: pd.DataFrame, judged: pd.DataFrame) -> list[str]:
