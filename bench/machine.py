@@ -20,6 +20,8 @@ from conformance.versions import version
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "pandas", "pytest-benchmark")
+# In a run's facts: the ceilings of one thread and, if it has such rows, of all cores.
+CEILINGS = {"one": "ceilings_before", "all": "ceilings_all_cores"}
 # Three arrays far beyond a core's caches.
 STREAM_BYTES = 64 * 2**20
 REPEATS = 7
@@ -97,12 +99,12 @@ def _probe() -> dict[str, float]:
 
     threads = int(os.environ["OMP_NUM_THREADS"])
     fma.fused(1)
+    x, y, z = (np.ones(STREAM_BYTES // 4, np.float32) for _ in range(3))
+    parts = list(zip(*(np.array_split(array, threads) for array in (x, y, z)), strict=True))
     with ThreadPool(threads) as pool:
         peak_s = _best(lambda: pool.map(fma.fused, [fma.STEPS] * threads))
-    x, y = (np.ones(STREAM_BYTES // 4, np.float32) for _ in range(2))
-    z = np.empty_like(x)
-    # Two reads and a write; the write's own read of its line is not counted.
-    stream_s = _best(lambda: np.add(x, y, out=z))
+        # z = x + y: two reads and a write; the write's own read of its line is not counted.
+        stream_s = _best(lambda: pool.starmap(np.add, parts))
     return {
         "gflops_per_s": threads * fma.flops_of(fma.STEPS) / peak_s / 1e9,
         "gbytes_per_s": 3 * STREAM_BYTES / stream_s / 1e9,

@@ -16,6 +16,7 @@ from bench.runs import Journal, Key, Run
 from bench.sources import digest
 from bench.statistics import Verdict
 from bench.stored import RunError
+from bench.workloads.presets import ONE_THREAD
 
 HERE = Path(__file__).parent
 # What must be alike for two sittings to be one run.
@@ -135,11 +136,16 @@ def _done(run: Run, samples: pd.DataFrame) -> dict[Key, list[Outcome]]:
 
 def _header(plan: Plan, facts: dict[str, Any], sources: dict[str, str], earlier: Run | None) -> Run:
     """The run without rows: what is true of all its sittings."""
+    known = earlier.machine if earlier else {}
+    facts["sittings"] = known.get("sittings", 0) + 1
+    asked = {threads for _, threads, _ in plan.tasks()} | {ONE_THREAD}
+    for threads, name in machine.CEILINGS.items():
+        if name in known:
+            facts[name] = known[name]
+        elif threads in asked:
+            facts[name] = machine.ceilings(1 if threads == ONE_THREAD else machine.cores())
     if earlier is None:
-        facts |= {"sittings": 1, "ceilings_before": machine.ceilings(1)}
         return Run(plan.preset.name, facts, {}, [], sources)
-    facts |= {name: earlier.machine[name] for name in ("sittings", "ceilings_before")}
-    facts["sittings"] += 1
     return Run(plan.preset.name, facts, earlier.threads, [], {**earlier.sources, **sources})
 
 

@@ -1,6 +1,7 @@
 """The machine's ceilings are ceilings."""
 
 import numpy as np
+import pytest
 
 from bench import fma
 from bench.machine import ceilings
@@ -24,7 +25,8 @@ def test_the_loop_stays_in_vector_registers() -> None:
     assert not any("rsp" in line or "[sp" in line for line in fused)
 
 
-def test_ceilings_are_positive_numbers() -> None:
-    found = ceilings(1)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_ceilings_are_positive_numbers(threads: int) -> None:
+    found = ceilings(threads)
     assert sorted(found) == ["gbytes_per_s", "gflops_per_s"]
     assert all(value > 0 for value in found.values())

@@ -94,6 +94,30 @@ def test_another_selection_adds_to_a_run(asked: list[str], tmp_path: Path) -> No
     assert run.machine["sittings"] == 3
 
 
+def test_the_ceilings_of_all_cores_are_measured_once_rows_need_them(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def ceilings(threads: int) -> dict[str, float]:
+        measured.append(threads)
+        return CEILINGS
+
+    monkeypatch.setattr(machine, "ceilings", ceilings)
+    monkeypatch.setattr(machine, "cores", lambda: 5)
+    line = [*SMOKE, "--out", str(tmp_path)]
+    # Those of one thread also after each sitting; what an earlier sitting has measured is kept.
+    for select, threads, expected in (
+        ("conv1", "one", [1, 1]), ("conv1", "all", [5, 1]), ("fc", "one", [1]),
+    ):  # fmt: skip
+        measured.clear()
+        assert main([*line, "--select", select, "--threads", threads]) == 0
+        assert measured == expected
+    run = runs.load(tmp_path)
+    assert run is not None
+    assert run.machine["ceilings_all_cores"] == CEILINGS
+
+
 def test_an_interrupted_run_goes_on(
     asked: list[str],
     tmp_path: Path,
