@@ -29,6 +29,7 @@ compare.py     OLD beside NEW; change.py: from log ratios to the verdict on a ch
 merge.py       runs of several machines as one report
 ratios.py      which ratios are believed, and how they are written
 report.py      pandas: stored runs -> tables, plots and pages
+dense.py       dense convolutions beside PyTorch and beside the machine's peak
 matrix.py      backends by ops and levels: a table of scores, a badge each
 training/      the document's SimpleCNN, trained on digits: nox -s train
 walkthrough.py impls/document.md, section by section: nox -s docs

@@ -13,7 +13,18 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import cases, faults, instrument, matrix, pass_tables, passes, passport, plots, ratios
+from bench import (
+    cases,
+    dense,
+    faults,
+    instrument,
+    matrix,
+    pass_tables,
+    passes,
+    passport,
+    plots,
+    ratios,
+)
 from bench.results import recomputed
 from bench.row import Row
 from bench.runs import Run, load, load_samples, replace
@@ -85,6 +96,7 @@ def render(directory: Path) -> Iterator[Path]:
         drawn["passport"] = passport.curves(measured[1], directory / "plots" / "passport.svg")
     yield from drawn.values()
     page = {**_page(run, timed, found, judged), "training": section.words(trained)}
+    page["dense"] = dense.tables(timed, run.machine if run else {})
     page["faults"] = faults.page(kills)
     page["instrument"] = instrument.sentences(directory)
     page["scores"] = matrix.words(judged, selection)

@@ -256,6 +256,16 @@ def test_a_preset_names_workloads_and_their_directions(preset: Preset) -> None:
     assert set(preset.threads) <= set(THREADS)
 
 
+def test_dense_is_every_convolution_but_depthwise_ones() -> None:
+    dense = {name for name, workload in WORKLOADS.items() if workload.is_dense}
+    assert {w.op for w in map(find, dense)} == {"conv2d", "conv_transpose2d"}
+    convolutions = {name for name, w in WORKLOADS.items() if w.op in ("conv2d", "conv_transpose2d")}
+    assert {name for name in convolutions - dense if "depthwise" not in name} == set()
+    assert {name for name in dense if "depthwise" in name} == set()
+    thin, thick = (conv("grouped", (16, 9, 9), 4 * rows, 3, groups=4) for rows in (2, 3))
+    assert (thin.is_dense, thick.is_dense) == (False, True)
+
+
 @every_preset
 def test_tasks_are_the_rows_at_every_batch(preset: Preset) -> None:
     assert len(set(preset.tasks)) == len(preset.tasks)

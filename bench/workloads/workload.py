@@ -46,6 +46,15 @@ class Workload:
         return OPS[self.op].macs(self.plan)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether it is a convolution, and not one of many groups with a row or two of weights."""
+        plan = self.plan
+        if "groups" not in plan.params:
+            return False
+        groups = plan.params["groups"]
+        return groups == 1 or plan.shape("weight")[0] // groups >= 3
+
+    @property
     def directions(self) -> tuple[str, ...]:
         """What is timed: forward and every gradient but grad_bias, a plain sum."""
         return tuple(name for name in OPS[self.op].directions if name != "grad_bias")
