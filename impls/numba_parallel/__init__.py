@@ -2,7 +2,9 @@
 
     _tile.py   the tile and what fills its panels, as vector instructions
     _plan.py   where operands stand and how work is divided, as tables
+    _strips.py strips of the source, and panels made of them
     _dense.py  the drivers: convolution, its gradients, transposed convolution, linear
+    _spread.py the same where a stride sets the pixels of the result apart
     _thin.py   the same where groups have one or two channels (depthwise)
     _pool.py   pools, relu, patches
     _jit.py    how kernels are compiled, cached and launched
@@ -22,10 +24,13 @@ How a dense convolution runs, here forward (the gradients differ in their tables
 
 The panel stays in L1 while all output channels pass over it; the block's part of the weight stays
 in L2 for the strip's next 48 pixels. grad_input is the same with rows of input channels: places
-with one remainder modulo stride gather from the same taps. grad_weight sums over pixels instead:
-its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is packed. Extra memory is
-the strip, a panel and the tables. Every sum has one order whatever the number of threads: a task
-owns its part of the output, and the parts meet at whole tiles.
+with one remainder modulo stride, a phase, gather from the same taps. A stride sets them apart in
+the result, so the phases of a row are summed into panels of their own and put together when they
+are written; the weight, of which a phase reads every stride-th tap, is packed first. grad_weight
+sums over pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is
+packed. Extra memory is the strip, a few panels, the packed rows of a weight (1 MiB) and the tables.
+Every sum has one order whatever the number of threads: a task owns its part of the output, and the
+parts meet at whole tiles.
 
 Here each kernel allocates its result, states its work in multiply-adds and launches a compiled
 function. Outputs are allocated by NumPy, outside compiled code: large arrays get huge pages there.

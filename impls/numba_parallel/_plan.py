@@ -22,8 +22,17 @@ BLOCK = 128
 # Taps of a block that is read where it stands, each on a page of its own: the TLB holds 64 to 96.
 PAGES = 64
 PAGE_BYTES = 4096
+# Bytes of an image that is read where it stands. What does not fit L2 comes faster in whole rows,
+# as it is copied, than by the 48 pixels of a panel: 1.2 times for 256 channels at 56 x 56.
+DIRECT_BYTES = 1 << 21
 # Bytes of a strip's copy: it stays in L2 beside the part of the weight that one block reads.
 STRIP_BYTES = 1 << 19
+# Rows of a task whose pixels stand apart: the sums of a panel, 24 KiB a column phase, stay in L2.
+SPREAD_ROWS = 128
+# Bytes of the weight that such a task packs, if each value then meets this many pixels: packing one
+# costs about as much as three vectors of multiply-adds.
+PACKED_BYTES = 1 << 20
+PACKED_PIXELS = 192
 # Pixels that small images are put together for, so that few vectors are partly empty.
 STRIP_PIXELS = 384
 
@@ -33,16 +42,17 @@ def _record(*names: str) -> np.dtype[np.void]:
 
 
 # Of a source (what windows look at): its extents and strides; how a strip of it is copied; where
-# pixels of the other side stand.
+# pixels of the other side stand. The last line: where they stand apart.
 PLAN = _record(
     "height", "width", "step_h", "step_w", "top", "left", "channels", "source_image",
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
+    "is_spread", "is_packed", "strip_rows", "out_width",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
 PRODUCT = _record("group", "first_m", "end_m", "first_column", "end_column")
-OUT_PHASE = _record("first_tap", "end_tap", "rows", "columns", "out_at")
+OUT_PHASE = _record("first_tap", "end_tap", "rows", "columns", "row_at", "column_at")
 
 
 class Call(NamedTuple):
@@ -189,24 +199,38 @@ def _correlation(
     lines = max(phase.places for phase in vertical.out_phases)
     columns = max(phase.places for phase in horizontal.out_phases)
     copy_columns = columns + horizontal.halo
-    is_direct = _is_direct(axes, source, (lines, columns))
+    is_near = prod(source[1:]) * call.itemsize <= DIRECT_BYTES
+    is_direct = is_near and _is_direct(axes, source, (lines, columns))
     planes = len(vertical.phases) * len(horizontal.phases)
     line_bytes = 0 if is_direct else channels * planes * copy_columns * call.itemsize
     images, strips = _strips(source[0], lines, columns, line_bytes, vertical.halo)
-    images, strips, parts = _division(call, source[0], images, strips, lines, columns, n_rows)
+    strip_rows = _ceil(lines, strips)
+    is_spread = vertical.out_step * horizontal.out_step > 1
+    is_packed = is_spread and images * lines * columns >= PACKED_PIXELS
+    fewest = 1
+    if is_spread:
+        # A task goes over all strips: it packs its rows of the weight once.
+        row_bytes = channels * prod(call.weight[2:]) * call.itemsize
+        most = min(SPREAD_ROWS, PACKED_BYTES // row_bytes) if is_packed else SPREAD_ROWS
+        strips, fewest = 1, _ceil(n_rows, max(ISA.rows, most))
+    images, strips, parts = _division(
+        call, source[0], images, strips, lines, columns, n_rows, fewest
+    )
     tasks = [
         {"group": g, "first_m": g * n_rows + m, "end_m": g * n_rows + end_m, **strip}
         for g in range(call.groups)
         for strip in _cut(source[0], images, lines, strips)
         for m, end_m in pairwise(_cuts(n_rows, parts, ISA.rows))
     ]
-    copy_lines = _ceil(lines, strips) + vertical.halo
+    copy_lines = min(strip_rows, _ceil(lines, strips)) + vertical.halo
     plan, seen_channel = _source(
         call, source, axes, is_direct, channels, images, copy_lines, copy_columns
     )
     plan |= {
         "out_image": prod(out[1:]), "out_row": vertical.out_step * out[3],
         "out_column": horizontal.out_step, "out_columns": columns, "taps": prod(call.weight[2:]),
+        "is_spread": int(is_spread), "is_packed": int(is_packed), "strip_rows": strip_rows,
+        "out_width": out[3],
     }  # fmt: skip
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -221,7 +245,8 @@ def _correlation(
             out_phases.append(
                 {
                     "first_tap": first_tap, "end_tap": first_tap + count, "rows": down.places,
-                    "columns": across.places, "out_at": down.first * out[3] + across.first,
+                    "columns": across.places, "row_at": down.first * out[3],
+                    "column_at": across.first,
                 }
             )  # fmt: skip
             first_tap += count
@@ -278,6 +303,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
     plan |= {
         "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
+        "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)
@@ -299,8 +325,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
 def _is_direct(axes: tuple[Axis, Axis], source: Shape, places: Pair) -> bool:
     """Whether windows are the source's own pixels, so that nothing needs copying."""
     is_plain = all(
-        axis.step == axis.out_step == 1 and axis.phases == [0] and not axis.before and not axis.halo
-        for axis in axes
+        axis.step == 1 and axis.phases == [0] and not axis.before and not axis.halo for axis in axes
     )
     return is_plain and source[2:] == places
 
@@ -353,9 +378,13 @@ def _strips(n_images: int, lines: int, columns: int, line_bytes: int, halo: int)
 
 
 def _division(
-    call: Call, n_images: int, images: int, strips: int, lines: int, columns: int, n_rows: int
-) -> tuple[int, int, int]:
-    """(images, strips, parts of the rows) for which the busiest thread has least to do."""
+    call: Call, n_images: int, images: int, strips: int, lines: int, columns: int, n_rows: int,
+    fewest: int,
+) -> tuple[int, int, int]:  # fmt: skip
+    """(images, strips, parts of the rows) for which the busiest thread has least to do.
+
+    fewest: parts of the rows at least.
+    """
     tiles = _ceil(n_rows, ISA.rows)
 
     def cost(choice: tuple[int, int, int]) -> float:
@@ -369,7 +398,7 @@ def _division(
         (each, more, parts)
         for each in sorted({images, max(1, min(images, n_images // call.threads))})
         for more in sorted({strips, min(lines, _ceil(strips, call.threads) * call.threads)})
-        for parts in range(1, 1 + min(call.threads, tiles))
+        for parts in range(fewest, 1 + min(fewest + call.threads - 1, tiles))
     ]
     return min(choices, key=cost)
 

@@ -8,7 +8,7 @@ import pytest
 from numba import njit
 from numpy import ndarray
 
-from impls.numba_parallel._tile import ISA, pack_columns, pack_rows, tile
+from impls.numba_parallel._tile import ISA, pack_columns, pack_rows, tile, write_pairs
 
 TAPS = 5
 MARK = 77.0
@@ -34,6 +34,11 @@ def run_pack_rows(panel, source, taps, count, length):
 @njit
 def run_pack_columns(panel, source, columns, length):
     pack_columns(panel, 3, 100, source, 2, columns, 1, length)
+
+
+@njit
+def run_write_pairs(out, values, even, odd, count):
+    write_pairs(out, 3, values, even, odd, count)
 
 
 def integers(shape: tuple[int, ...], dtype: str) -> ndarray:
@@ -96,6 +101,19 @@ def test_pack_columns_transposes_a_square(dtype: str) -> None:
         for j in range(n):
             expected[3 + j * 100 :][:n] = square[j]
         np.testing.assert_array_equal(panel, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_write_pairs_zips_any_count_and_writes_nothing_else(dtype: str) -> None:
+    most = ISA.vectors * lanes(dtype)
+    values = integers((3 * most,), dtype)
+    for count in range(1, 2 * most + 1):
+        out = np.full(2 * most + 9, MARK, dtype)
+        run_write_pairs(out, values, 5, 5 + most, count)
+        expected = np.full_like(out, MARK)
+        expected[3 : 3 + count : 2] = values[5:][: (count + 1) // 2]
+        expected[4 : 3 + count : 2] = values[5 + most :][: count // 2]
+        np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype, suffix", [("float32", "ps"), ("float64", "pd")])

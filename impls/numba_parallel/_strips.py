@@ -1,0 +1,127 @@
+"""What every driver needs of a source: strips of it, runs of their pixels, panels of their taps."""
+
+import numpy as np
+
+from impls.numba_parallel._jit import inlined, inner
+from impls.numba_parallel._plan import CACHE_LINE
+from impls.numba_parallel._tile import ISA, pack_rows
+
+VECTORS, VECTOR_BYTES = ISA.vectors, ISA.vector_bytes
+
+
+@inner
+def aligned(size, like):
+    """An empty array that starts a cache line, as long vectors want it."""
+    array = np.empty(size + CACHE_LINE // like.itemsize, like.dtype)
+    return array[-array.ctypes.data % CACHE_LINE // like.itemsize :]
+
+
+@inner
+def steps(count, step):
+    """0, step, 2 * step, ...: a table of `count` offsets."""
+    table = np.empty(count, np.int64)
+    for i in range(count):
+        table[i] = i * step
+    return table
+
+
+@inlined
+def _every(out, source, first, step):
+    """Fill out with every step-th value from the first; vectorized where the step is a constant."""
+    pixels = source[first : first + (len(out) - 1) * step + 1]
+    for j in range(len(out)):
+        out[j] = pixels[j * step]
+
+
+@inner
+def copy(copied, source, source_at, plan, phases, images, channels, first, rows):
+    """Copy what a strip's windows see, with zeros for the padding.
+
+    copied: (images, channels, phases, plan.copy_rows, plan.copy_columns), of which `rows` rows are
+    filled. Row i of a phase is the source's row (first + i) * step_h + phase_h - top.
+    """
+    width, step = plan.width, plan.step_w
+    for n in range(images):
+        for c in range(channels):
+            plane = source_at + n * plan.source_image + c * plan.source_channel
+            for f in range(len(phases)):
+                target = n * plan.copy_image + c * plan.copy_channel + f * plan.copy_plane
+                left = phases[f, 1] - plan.left
+                begin = min(plan.copy_columns, max(0, -(left // step)))
+                end = max(begin, min(plan.copy_columns, (width - 1 - left) // step + 1))
+                for i in range(rows):
+                    y = (first + i) * plan.step_h + phases[f, 0] - plan.top
+                    row = copied[target : target + plan.copy_columns]
+                    target += plan.copy_columns
+                    if y < 0 or y >= plan.height:
+                        row[:] = 0
+                        continue
+                    row[:begin] = 0
+                    row[end:] = 0
+                    inside = row[begin:end]
+                    x = plane + y * width + begin * step + left
+                    if step == 1:
+                        _every(inside, source, x, 1)
+                    elif step == 2:
+                        _every(inside, source, x, 2)
+                    elif step == 4:
+                        _every(inside, source, x, 4)
+                    else:
+                        _every(inside, source, x, step)
+
+
+@inner
+def strip(copied, source, plan, phases, task, first_row, end_row):
+    """(array, where its first window stands, places from image to image) of a task's rows.
+
+    The array is the source where nothing must be copied, else copied, filled.
+    """
+    source_at = (
+        task.first_image * plan.source_image + task.group * plan.channels * plan.source_channel
+    )
+    if plan.is_direct:
+        return source, source_at + first_row * plan.copy_columns, plan.source_image
+    copy(
+        copied, source, source_at, plan, phases, task.end_image - task.first_image, plan.channels,
+        first_row, end_row - first_row + plan.halo,
+    )  # fmt: skip
+    return copied, np.int64(0), plan.copy_image
+
+
+@inner
+def find_runs(found, first, count, rows, columns, image, row):
+    """Runs of contiguous pixels among the pixels first to first + count of a strip.
+
+    Fills found with (image, row, column, length, offset) of each; returns how many there are.
+    """
+    n_found = 0
+    while count > 0:
+        line, q = divmod(first, columns)
+        n, p = divmod(line, rows)
+        length = min(columns - q, count)
+        found[n_found, 0] = n
+        found[n_found, 1] = p
+        found[n_found, 2] = q
+        found[n_found, 3] = length
+        found[n_found, 4] = n * image + p * row + q
+        n_found += 1
+        first += length
+        count -= length
+    return n_found
+
+
+@inner
+def operand(panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps):
+    """(address, offsets, first offset) of what taps see at runs of `width` pixels in all."""
+    lanes = VECTOR_BYTES // seen.itemsize
+    if n_runs == 1 and width % lanes == 0:
+        # One run of whole vectors is read where it stands.
+        return seen.ctypes.data + (seen_at + runs[0, 4]) * seen.itemsize, source_taps, tap
+    column = np.int64(0)
+    for r in range(n_runs):
+        pack_rows(
+            panel, column, VECTORS * lanes, seen, seen_at + runs[r, 4], source_taps, tap, taps,
+            runs[r, 3],
+        )  # fmt: skip
+        column += runs[r, 3]
+    return panel.ctypes.data, panel_taps, 0
