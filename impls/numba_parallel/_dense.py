@@ -50,7 +50,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                 else:
                     to, to_rows, begin, row = block.ctypes.data, block_rows, zeros, 0
                 tile(
-                    out.dtype, b, b_taps, b_tap, a.ctypes.data, a_rows, m, a_taps, tap, taps, to,
+                    out, b, b_taps, b_tap, a.ctypes.data, a_rows, m, a_taps, tap, taps, to,
                     to_rows, begin, row, is_first or not is_whole, height, width,
                 )  # fmt: skip
                 if is_whole:
@@ -151,7 +151,7 @@ def _multiply_strip(out, source, a, plan, task, strip, is_first, tables, work):
                         k += min(lanes, runs[r, 3] - j)
             for m in range(task.first_m, task.end_m, ROWS):
                 tile(
-                    out.dtype, panel.ctypes.data, panel_taps, 0, a_at, a_rows, m, a_taps, x, count,
+                    out, panel.ctypes.data, panel_taps, 0, a_at, a_rows, m, a_taps, x, count,
                     out.ctypes.data + column * size, out_rows, zeros, m, is_first and x == 0,
                     min(ROWS, task.end_m - m), n_columns,
                 )  # fmt: skip

@@ -124,7 +124,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
                         )  # fmt: skip
                         for i in range(0, n_rows, ROWS):
                             tile(
-                                out.dtype, b, b_taps, b_tap, weight, a_rows, i, a_taps, tap, taps,
+                                out, b, b_taps, b_tap, weight, a_rows, i, a_taps, tap, taps,
                                 to, sums_rows, bias, i, tap == first_tap, min(ROWS, n_rows - i),
                                 width,
                             )  # fmt: skip

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding
 import numba
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
@@ -158,19 +158,10 @@ def _for(
 
 
 @intrinsic
-def tile(
+def _tile(
     typingctx, dtype, b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count, out, out_rows, bias,
     out_row, is_first, n_rows, n_columns,
 ):  # fmt: skip
-    """Add sum_k a[m, k] * b[k, :] to out's rows m; if is_first, start them with their bias.
-
-    For k < count, count >= 1; m < n_rows <= ISA.rows; n_columns <= ISA.vectors * LANES columns.
-    b, a and out are addresses of elements of a dtype. a[m, k] stands at a + a_rows[a_row + m] +
-    a_taps[a_tap + k]; b[k] starts at b + b_taps[b_tap + k], and whole vectors of it are read; out's
-    row m starts at out + out_rows[out_row + m], its bias is bias[out_row + m]. a_rows and out_rows
-    have entries for ISA.rows rows. The sum over k is one chain of fused multiply-adds from 0; what
-    out held (or bias) is added then.
-    """
     address = index = types.int64
     signature = types.void(
         dtype, address, b_taps, index, address, a_rows, index, a_taps, index, index, address,
@@ -190,6 +181,27 @@ def tile(
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+@njit(error_model="numpy")
+def tile(
+    like, b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count, out, out_rows, bias, out_row,
+    is_first, n_rows, n_columns,
+):  # fmt: skip
+    """Add sum_k a[m, k] * b[k, :] to out's rows m; if is_first, start them with their bias.
+
+    For k < count, count >= 1; m < n_rows <= ISA.rows; n_columns <= ISA.vectors * LANES columns.
+    b, a and out are addresses of elements of the dtype of the array like. a[m, k] stands at a + a_rows[a_row + m] +
+    a_taps[a_tap + k]; b[k] starts at b + b_taps[b_tap + k], and whole vectors of it are read; out's
+    row m starts at out + out_rows[out_row + m], its bias is bias[out_row + m]. a_rows and out_rows
+    have entries for ISA.rows rows. The sum over k is one chain of fused multiply-adds from 0; what
+    out held (or bias) is added then.
+    """
+    # A function of its own: what calls it in several places links it once.
+    _tile(
+        like.dtype, b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count, out, out_rows, bias,
+        out_row, is_first, n_rows, n_columns,
+    )  # fmt: skip
 
 
 def _tile_function(context: Any, module: ir.Module, dtype: Any, kinds: list[Any]) -> ir.Function:

@@ -21,7 +21,7 @@ MARK = 77.0
 def run_tile(out, b, b_taps, a, a_rows, a_taps, out_rows, bias, is_first, rows, columns, count):
     """The tile on whole arrays, beginning at row 1 of a and of out."""
     tile(
-        out.dtype, b.ctypes.data, b_taps, 0, a.ctypes.data, a_rows, 1, a_taps, 0, count,
+        out, b.ctypes.data, b_taps, 0, a.ctypes.data, a_rows, 1, a_taps, 0, count,
         out.ctypes.data, out_rows, bias, 1, is_first, rows, columns,
     )  # fmt: skip
 
