@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
+from time import perf_counter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:  # what needs PyTorch imports it when asked: `--oracle none` d
     from conformance import oracle
 
 CALLERS = 16
+# Where a call takes longer than this, in seconds, so few: loops in Python take turns every 5 ms.
+PATIENCE_S, SLOW_CALLERS = 0.1, 4
 FILLINGS = ("exact", "wide", "real")
 # Of what is not summed: PyTorch's answer is exact.
 SPECIALS = ("special", "minus")
@@ -336,11 +339,14 @@ def _changed_by_company(call: Callable[..., Results], given: list[ndarray], chec
 
 def _changed_by_callers(call: Callable[..., Results], given: list[ndarray], check: Check) -> str:
     orders = (slice(None), slice(None, None, -1))
+    begin = perf_counter()
     alone = [call(order) for order in orders]
-    with ThreadPoolExecutor(CALLERS) as pool:
-        found = pool.map(lambda number: call(orders[number % 2]), range(CALLERS))
+    is_slow = perf_counter() - begin > len(orders) * PATIENCE_S
+    callers = SLOW_CALLERS if is_slow else CALLERS
+    with ThreadPoolExecutor(callers) as pool:
+        found = pool.map(lambda number: call(orders[number % 2]), range(callers))
         for number, results in enumerate(found):
-            if message := _unlike(results, alone[number % 2], f"{CALLERS} callers at once"):
+            if message := _unlike(results, alone[number % 2], f"{callers} callers at once"):
                 return message
     return ""
 

@@ -1,5 +1,6 @@
 """What the extended level asks beyond one kernel's answers: each question finds its fault."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 import impls.backend
 from conformance import inputs
 from conformance.checks import LARGE, TOGETHER, Check, up_to
-from conformance.judge import THREADS, judge
+from conformance.judge import PATIENCE_S, SLOW_CALLERS, THREADS, judge
 from conformance.meta.faults import made, right_kernel
 from conformance.verdict import BAD, Status
 from impls import im2col
@@ -140,6 +141,21 @@ def test_what_lies_between_the_elements_must_stay() -> None:
         verdict = judge(made({"avg_pool": spilling}), check)
     assert verdict.status is Status.FAILED
     assert "changed its input input" in verdict.message
+
+
+def test_slow_callers_are_told_from_one_another_by_few() -> None:
+    sums = np.empty(0)
+
+    def sharing(input: ndarray) -> ndarray:
+        nonlocal sums
+        sums = right_kernel("relu")(input)
+        time.sleep(2 * PATIENCE_S)
+        return sums
+
+    (check,) = asked("relu", "forward", aspect="same_bits_for_16_callers", dtype="float32")
+    verdict = judge(made({"relu": sharing}), check)
+    assert verdict.status is Status.FAILED
+    assert f"{SLOW_CALLERS} callers at once" in verdict.message
 
 
 def test_every_op_that_has_threads_asks_its_large_case() -> None:
