@@ -40,7 +40,10 @@ def problem(workload: Workload, direction: str, dtype: str) -> Problem:
 
 
 def backend_call(backend: Backend, problem: Problem) -> Callable[[], ndarray]:
-    """The call as a user of the backend writes it, through the gate."""
+    """The call as a user of the backend writes it, through the gate.
+
+    A gradient has what a forward pass before it leaves: the indices of the largest.
+    """
     op, params = problem.op, problem.workload.case.params
     if problem.direction == FORWARD:
         method = getattr(backend, op.name)
@@ -48,6 +51,9 @@ def backend_call(backend: Backend, problem: Problem) -> Callable[[], ndarray]:
     method = getattr(backend, f"{op.name}_backward")
     names = [operand.name for operand in op.operands if not operand.optional]
     given = problem.operands[: len(names)]
+    if op.returns_indices:
+        _, indices = getattr(backend, op.name)(*given, **params, return_indices=True)
+        return lambda: method(problem.grad_output, *given, **params, indices=indices)
     if len(op.operands) == 1:
         return lambda: method(problem.grad_output, *given, **params)
     mask = tuple(f"grad_{operand.name}" == problem.direction for operand in op.operands)
