@@ -191,11 +191,11 @@ def tile(
     """Add sum_k a[m, k] * b[k, :] to out's rows m; if is_first, start them with their bias.
 
     For k < count, count >= 1; m < n_rows <= ISA.rows; n_columns <= ISA.vectors * LANES columns.
-    b, a and out are addresses of elements of the dtype of the array like. a[m, k] stands at a + a_rows[a_row + m] +
-    a_taps[a_tap + k]; b[k] starts at b + b_taps[b_tap + k], and whole vectors of it are read; out's
-    row m starts at out + out_rows[out_row + m], its bias is bias[out_row + m]. a_rows and out_rows
-    have entries for ISA.rows rows. The sum over k is one chain of fused multiply-adds from 0; what
-    out held (or bias) is added then.
+    b, a and out are addresses of elements of the dtype of the array like. a[m, k] stands at
+    a + a_rows[a_row + m] + a_taps[a_tap + k]; b[k] starts at b + b_taps[b_tap + k], and whole
+    vectors of it are read; out's row m starts at out + out_rows[out_row + m], its bias is
+    bias[out_row + m]. a_rows and out_rows have entries for ISA.rows rows. The sum over k is one
+    chain of fused multiply-adds from 0; what out held (or bias) is added then.
     """
     # A function of its own: what calls it in several places links it once.
     _tile(
