@@ -17,8 +17,8 @@ from conformance.judge import judge
 from conformance.meta.faults import FAULTS, GATE, Fault, made, op_of
 from conformance.meta.matrix import LIKELY, likelihood
 from conformance.meta.rights import RIGHTS, Right
-from conformance.verdict import BAD, Status, Verdict
-from impls.backend import Backend
+from conformance.meta.test_verdict import first_kill
+from conformance.verdict import BAD, Status
 from impls.spec.ops import OPS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,15 +44,6 @@ def checks_for(kernel: str) -> list[Check]:
         return check.kernel != kernel, place + is_rare, check.dtype != "float64"
 
     return sorted(of_op, key=order)
-
-
-def first_kill(backend: Backend, checks: list[Check]) -> tuple[Check, Verdict] | None:
-    """The first check that fails, with its verdict."""
-    for check in checks:
-        verdict = judge(backend, check)
-        if verdict.status in (Status.FAILED, Status.ERROR):
-            return check, verdict
-    return None
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

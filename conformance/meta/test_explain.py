@@ -20,9 +20,9 @@ from conformance.explain import MOST, Explainer
 from conformance.judge import DYES, FILLINGS, SPECIALS, SUBNORMAL, given, judge
 from conformance.lookalike import lookalikes
 from conformance.meta.faults import FAULTS, made, right_kernel
-from conformance.meta.test_verdict import ROOT, rows, run
+from conformance.meta.test_verdict import ROOT, first_kill, rows, run
 from conformance.script import recipe, script
-from conformance.verdict import Evidence, Status, Verdict
+from conformance.verdict import Evidence, Status
 from impls import loop
 from impls.backend import Backend
 from impls.spec.case import Case
@@ -58,15 +58,6 @@ def _checks_for(kernel: str) -> tuple[Check, ...]:
             ),
         )
     )
-
-
-def first_kill(backend: Backend, checks: list[Check]) -> tuple[Check, Verdict] | None:
-    """The first check that fails, with its verdict."""
-    for check in checks:
-        verdict = judge(backend, check)
-        if verdict.status in (Status.FAILED, Status.ERROR):
-            return check, verdict
-    return None
 
 
 # ------------------------------------------------------------------------------------- drawing

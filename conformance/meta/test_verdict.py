@@ -341,6 +341,15 @@ def counts(output: str, op: str = "all") -> dict[str, int]:
     }
 
 
+def first_kill(backend: Backend, checks: list[Check]) -> tuple[Check, Verdict] | None:
+    """The first check that fails, with its verdict."""
+    for check in checks:
+        verdict = judge(backend, check)
+        if verdict.status in (Status.FAILED, Status.ERROR):
+            return check, verdict
+    return None
+
+
 def rows(path: Path) -> list[dict[str, Any]]:
     return jsonl.read(path).rows
 
