@@ -10,7 +10,7 @@ from numba import prange
 
 from impls.numba_parallel._jit import inner, moving
 from impls.numba_parallel._spread import spread
-from impls.numba_parallel._strips import aligned, copy, find_runs, operand, steps, strip
+from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._tile import ISA, pack_columns, tile
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
@@ -19,19 +19,23 @@ ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
 @inner
 def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     """Fill a task's pixels, which lie side by side in out, in its rows."""
-    a_rows, out_rows, a_taps, source_taps, phases = tables
+    a_rows, out_rows, a_taps, source_taps, _, phases = tables
     copied, panel, panel_taps, runs = work
     size = out.itemsize
     pitch = VECTORS * (VECTOR_BYTES // size)
     block = aligned(ROWS * pitch, out)
     block_rows = steps(ROWS, pitch)
     zeros = np.zeros(ROWS, out.dtype)
-    seen, seen_at, image = strip(copied, source, plan, phases, task, task.first_row, task.end_row)
-    strip_at = task.first_image * plan.out_image + task.first_row * plan.out_row
+    n_images = task.end_image - task.first_image
     rows, columns = task.end_row - task.first_row, plan.out_columns
+    seen, seen_at, image = strip(
+        copied, source, plan, phases, task.first_image, n_images, task.group * plan.channels,
+        plan.channels, task.first_row, rows,
+    )  # fmt: skip
+    strip_at = task.first_image * plan.out_image + task.first_row * plan.out_row
     if plan.copy_columns == columns:
         rows, columns = 1, rows * columns
-    pixels = (task.end_image - task.first_image) * rows * columns
+    pixels = n_images * rows * columns
     for tap in range(0, len(a_taps), plan.block):
         taps = min(plan.block, len(a_taps) - tap)
         is_first = tap == 0
@@ -68,7 +72,6 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
 
 @inner
 def _correlate_task(out, source, a, bias, plan, task, tables):
-    a_rows, out_rows, a_taps, source_taps, _, phases = tables
     pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     copied = aligned(plan.copy_size, out)
     panel = aligned(plan.block * pitch, out)
@@ -79,9 +82,7 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
     if plan.is_spread:
         spread(out, source, a, bias, plan, task, tables, work)
     else:
-        _correlate_strip(
-            out, source, a, bias, plan, task, (a_rows, out_rows, a_taps, source_taps, phases), work
-        )
+        _correlate_strip(out, source, a, bias, plan, task, tables, work)
 
 
 @moving
@@ -97,7 +98,7 @@ def correlate(
 
 
 @inner
-def _multiply_strip(out, source, a, plan, task, strip, is_first, tables, work):
+def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
     """Add one strip's products to a task's part of out."""
     a_rows, out_rows, a_taps, columns, phases = tables
     copied, panel, panel_taps, offsets, zeros, runs = work
@@ -108,29 +109,20 @@ def _multiply_strip(out, source, a, plan, task, strip, is_first, tables, work):
     first_channel = task.first_column // plan.taps
     end_channel = (task.end_column - 1) // plan.taps + 1
     skipped = first_channel * plan.taps
-    images = strip.end_image - strip.first_image
-    rows = strip.end_row - strip.first_row
-    source_at = (
-        strip.first_image * plan.source_image
-        + (task.group * plan.channels + first_channel) * plan.source_channel
-    )  # fmt: skip
+    images = where.end_image - where.first_image
+    rows = where.end_row - where.first_row
     width = plan.out_columns
-    if plan.is_direct:
-        seen, seen_at = source, source_at + strip.first_row * plan.copy_columns
-        image = plan.source_image
-    else:
-        copy(
-            copied, source, source_at, plan, phases, images, end_channel - first_channel,
-            strip.first_row, rows + plan.halo,
-        )  # fmt: skip
-        seen, seen_at = copied, np.int64(0)
-        image = plan.copy_image
+    seen, seen_at, image = strip(
+        copied, source, plan, phases, where.first_image, images,
+        task.group * plan.channels + first_channel, end_channel - first_channel, where.first_row,
+        rows,
+    )  # fmt: skip
     if width == plan.copy_columns:
         width *= rows
         rows = 1
     pixels = images * rows * width
     a_at = (
-        a.ctypes.data + (strip.first_image * plan.out_image + strip.first_row * plan.out_row) * size
+        a.ctypes.data + (where.first_image * plan.out_image + where.first_row * plan.out_row) * size
     )
     for column in range(task.first_column, task.end_column, pitch):
         n_columns = min(pitch, task.end_column - column)

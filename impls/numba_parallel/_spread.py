@@ -47,10 +47,10 @@ def _write_phases(out, place, sums, column, pitch, phases, first, length):
 
 
 @inner
-def _is_filled(out, bias, plan, phases, sums, n_rows, n_images, rows, out_rows, strip_at):
-    """Whether no tap reaches the pixels of any phase: they are filled with the bias then.
+def _fill_empty(out, bias, plan, phases, sums, n_rows, n_images, rows, out_rows, strip_at):
+    """Fill what no tap reaches with the bias: sums of such phases, or out where all are such.
 
-    Else the sums of such phases are.
+    Returns whether out is filled.
     """
     pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     n_empty = 0
@@ -83,25 +83,26 @@ def spread(out, source, a, bias, plan, task, tables, work):
     # One panel more: write_pairs reads whole vectors.
     sums = aligned((step * n_rows + 1) * pitch, out)
     # Tiles reach beyond the last row: they see it again.
-    sums_rows = steps(n_rows + ROWS, pitch)
-    sums_rows[n_rows:] = (n_rows - 1) * pitch
+    sums_rows = steps(n_rows, pitch, ROWS)
     bias, out_rows, a_rows = bias[task.first_m :], out_rows[task.first_m :], a_rows[task.first_m :]
     weight = a.ctypes.data
     packed = aligned(plan.is_packed * len(a_taps) * n_rows, out)
     if plan.is_packed:
         _pack_weight(packed, a, a_rows, a_taps, n_rows)
         weight = packed.ctypes.data
-        a_rows, a_taps = steps(n_rows + ROWS, 1), steps(len(a_taps), n_rows)
-        a_rows[n_rows:] = n_rows - 1
+        a_rows, a_taps = steps(n_rows, 1, ROWS), steps(len(a_taps), n_rows)
     seen_runs = np.empty((pitch, 5), np.int64)
     for first_row in range(task.first_row, task.end_row, plan.strip_rows):
         end_row = min(task.end_row, first_row + plan.strip_rows)
-        seen, seen_at, image = strip(copied, source, plan, phases, task, first_row, end_row)
+        seen, seen_at, image = strip(
+            copied, source, plan, phases, task.first_image, n_images, task.group * plan.channels,
+            plan.channels, first_row, end_row - first_row,
+        )  # fmt: skip
         strip_at = task.first_image * plan.out_image + first_row * plan.out_row
         for f in range(0, len(out_phases), step):
             across = out_phases[f : f + step]
             rows = min(end_row, across[0].rows) - first_row
-            if rows <= 0 or _is_filled(
+            if rows <= 0 or _fill_empty(
                 out, bias, plan, across, sums, n_rows, n_images, rows, out_rows, strip_at
             ):
                 continue

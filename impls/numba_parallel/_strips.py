@@ -17,11 +17,11 @@ def aligned(size, like):
 
 
 @inner
-def steps(count, step):
-    """0, step, 2 * step, ...: a table of `count` offsets."""
-    table = np.empty(count, np.int64)
-    for i in range(count):
-        table[i] = i * step
+def steps(count, step, beyond=0):
+    """0, step, 2 * step, ...: a table of `count` offsets; the last is repeated `beyond` times."""
+    table = np.empty(count + beyond, np.int64)
+    for i in range(count + beyond):
+        table[i] = min(i, count - 1) * step
     return table
 
 
@@ -34,7 +34,7 @@ def _every(out, source, first, step):
 
 
 @inner
-def copy(copied, source, source_at, plan, phases, images, channels, first, rows):
+def _copy(copied, source, source_at, plan, phases, images, channels, first, rows):
     """Copy what a strip's windows see, with zeros for the padding.
 
     copied: (images, channels, phases, plan.copy_rows, plan.copy_columns), of which `rows` rows are
@@ -71,20 +71,15 @@ def copy(copied, source, source_at, plan, phases, images, channels, first, rows)
 
 
 @inner
-def strip(copied, source, plan, phases, task, first_row, end_row):
-    """(array, where its first window stands, places from image to image) of a task's rows.
+def strip(copied, source, plan, phases, first_image, images, first_channel, channels, first, rows):
+    """(array, where its first window stands, places from image to image) of some rows of windows.
 
     The array is the source where nothing must be copied, else copied, filled.
     """
-    source_at = (
-        task.first_image * plan.source_image + task.group * plan.channels * plan.source_channel
-    )
+    source_at = first_image * plan.source_image + first_channel * plan.source_channel
     if plan.is_direct:
-        return source, source_at + first_row * plan.copy_columns, plan.source_image
-    copy(
-        copied, source, source_at, plan, phases, task.end_image - task.first_image, plan.channels,
-        first_row, end_row - first_row + plan.halo,
-    )  # fmt: skip
+        return source, source_at + first * plan.copy_columns, plan.source_image
+    _copy(copied, source, source_at, plan, phases, images, channels, first, rows + plan.halo)
     return copied, np.int64(0), plan.copy_image
 
 
