@@ -95,7 +95,11 @@ def _estimate(backend: Backend, workload: Workload, twin: Workload, task: dict[s
     first = timing.seconds_of(call)
     # The first call may have compiled; one that took very long would take long again.
     again = first if first > PATIENCE_S else timing.seconds_of(call)
-    return again * workload.macs / twin.macs
+    scale = workload.macs / twin.macs
+    cap_s = task["call_cap_s"]
+    if again * scale > cap_s and again <= NEAR * cap_s:  # short: the machine may have held it up
+        again = min(again, timing.seconds_of(call))
+    return again * scale
 
 
 def _time(
