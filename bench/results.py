@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import expm1
+from math import expm1, log
 from typing import Any
 
 import numpy as np
@@ -132,12 +132,22 @@ def _flags(frame: pd.DataFrame, logs: list[ndarray], threads: str) -> dict[str, 
 def _invalid(columns: dict[str, Any], twin: Ratio, torch_cores: float, threads: str) -> str:
     """Why nothing can be said, or ""."""
     cores = columns["cores_used"]
-    if statistics.bias(twin) and abs(np.log(twin.median)) > statistics.TWIN_LIMIT:
+    off = abs(log(twin.median))
+    if (
+        statistics.bias(twin)
+        and off > statistics.TWIN_LIMIT
+        and statistics.may_decide(off, columns["ratio"], threads)
+    ):
         return f"PyTorch differs from itself by {abs(twin.median - 1):.0%}"
     if columns["dirty_share"] > statistics.DIRTY_LIMIT[threads]:
         return f"{columns['dirty_share']:.0%} of the samples were kept from a core"
-    if "carry_over" in columns["flags"] and columns["carry_over"] > statistics.CARRY_OVER_LIMIT:
-        return f"the arm before changes the ratio by {expm1(columns['carry_over']):.0%}"
+    carried = columns["carry_over"]
+    if (
+        "carry_over" in columns["flags"]
+        and carried > statistics.CARRY_OVER_LIMIT
+        and statistics.may_decide(carried, columns["ratio"], threads)
+    ):
+        return f"the arm before changes the ratio by {expm1(carried):.0%}"
     if threads == ONE_THREAD and cores > statistics.CORES_LIMIT:
         return f"it used {cores:.1f} cores, but should use one thread"
     if threads == ONE_THREAD and cores < statistics.PRESENCE_LIMIT * torch_cores:

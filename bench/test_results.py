@@ -91,8 +91,6 @@ def elsewhere(sample: dict[str, Any]) -> dict[str, Any]:
     "change, threads, reason",
     [
         (preempted, "all", "100% of the samples were kept from a core"),
-        (other_twin, "one", "PyTorch differs from itself by 9%"),
-        (after_torch, "one", "the arm before changes the ratio by 20%"),
         (two_threads, "one", "it used 2.0 cores, but should use one thread"),
         (elsewhere, "one", "only 10% of its time passed on the processor: it waits for something"),
     ],
@@ -103,6 +101,21 @@ def test_what_makes_a_row_invalid(change: Change, threads: str, reason: str) -> 
     assert reason in found.reason
     # Without it the row is as clear as can be.
     assert made(2.0, noise=0.001, threads=threads).verdict == Verdict.FASTER
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (after_torch, "the arm before changes the ratio by 20%"),
+        (other_twin, "PyTorch differs from itself by 9%"),
+    ],
+)
+def test_a_disturbance_makes_a_row_invalid_that_it_may_decide(change: Change, reason: str) -> None:
+    near = made(1.1, noise=0.001, change=change)
+    assert (near.verdict, near.reason) == (Verdict.INVALID, reason)
+    assert made(1.1, noise=0.001).verdict == Verdict.FASTER
+    far = made(2.0, noise=0.001, change=change)
+    assert (far.verdict, far.reason) == (Verdict.FASTER, "")
 
 
 def test_a_twin_that_is_off_by_chance_makes_the_interval_wide_and_no_more() -> None:
