@@ -301,6 +301,16 @@ def test_kernels_receive_contiguous_plain_arrays(layout: str, dtype: str) -> Non
     assert np.array_equal(w, before[1])
 
 
+def test_kernels_receive_no_negative_stride_of_an_axis_of_length_1() -> None:
+    backend, calls = spy()
+    x, w = integers(1, 1, 4, 5)[::-1, ::-1], integers(1, 1, 2, 3, seed=1)[::-1]
+    assert x.flags.c_contiguous
+    grad_output = backend.conv2d(x, w)[::-1]
+    backend.conv2d_backward(grad_output, x, w)
+    received = [array for call in calls for array in call.arrays if array is not None]
+    assert min(min(array.strides) for array in received) > 0
+
+
 def arranged(array: ndarray, layout: str) -> ndarray:
     """The same values (broadcast: the first image's) in another form."""
     match layout:

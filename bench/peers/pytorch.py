@@ -15,13 +15,8 @@ from impls.spec.params import PaddingPairs
 
 
 def _tensor(array: ndarray) -> torch.Tensor:
-    """The same memory as a tensor; a copy where PyTorch asks for one.
-
-    That is of a read-only array, and of one that runs backwards: a single element may, and is
-    contiguous all the same.
-    """
-    is_usual = array.flags.writeable and min(array.strides, default=0) >= 0
-    return torch.from_numpy(array if is_usual else array.copy())
+    """The same memory as a tensor; a copy of what is read-only, as PyTorch asks for it."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _array(tensor: torch.Tensor) -> ndarray:

@@ -67,6 +67,8 @@ def prepared(array: ndarray, shape: Shape) -> ndarray:
     """The array as kernels get it: `shape`, C-contiguous, aligned, plain ndarray."""
     if type(array) is not ndarray or not (array.flags.c_contiguous and array.flags.aligned):
         array = np.require(array, requirements=("C", "A", "E"))
+    elif min(array.strides, default=0) < 0:  # reversed along an axis of length 1: contiguous too
+        array = array.copy()
     return array.reshape(shape)
 
 
