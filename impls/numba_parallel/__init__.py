@@ -5,7 +5,7 @@
     _strips.py strips of the source, and panels made of them
     _dense.py  the drivers: convolution, its gradients, transposed convolution, linear
     _spread.py the same where a stride sets the pixels of the result apart
-    _thin.py   the same where groups have one or two channels (depthwise)
+    _thin.py   where a tile would be mostly empty: depthwise layers, linear ones of few rows
     _pool.py   pools, relu, patches
     _jit.py    how kernels are compiled, cached and launched
 
@@ -28,7 +28,8 @@ with one remainder modulo stride, a phase, gather from the same taps. A stride s
 the result, so the phases of a row are summed into panels of their own and put together when they
 are written; the weight, of which a phase reads every stride-th tap, is packed first. grad_weight
 sums over pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is
-packed. Extra memory is the strip, a few panels, the packed rows of a weight (1 MiB) and the tables.
+packed. Groups of one or two channels would leave a tile empty: all windows of a plane are summed at
+once, the gaps between its rows included, and written without them. Extra memory is the strip, a few panels, the packed rows of a weight (1 MiB) and the tables.
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles.
 
@@ -44,7 +45,13 @@ from numpy import ndarray
 
 from impls.numba_parallel import _dense, _pool, _thin
 from impls.numba_parallel._jit import launch, threads_for
-from impls.numba_parallel._plan import Call, forward_tables, grad_input_tables, grad_weight_tables
+from impls.numba_parallel._plan import (
+    Call,
+    forward_tables,
+    grad_input_tables,
+    grad_weight_tables,
+    is_thin,
+)
 from impls.spec.params import PaddingPairs, Pair
 from impls.spec.plan import Shape
 from impls.spec.shapes import avg_pool_divisors, conv_output, conv_transpose_output, pool_output
@@ -53,6 +60,11 @@ NO_PADDING = ((0, 0), (0, 0))
 # How many multiply-adds of the tile take the time of one in a loop over planes, in which work is
 # counted: 60 and 2 thousand million a second were measured on a core.
 TILE_SPEED = 30
+# The same of what is swept.
+SWEEP_SPEED = 8
+# Rows of a linear layer whose panels would have mostly empty lanes; dot products took a third to
+# three quarters of the time.
+FEW_ROWS = 4
 
 
 def conv(
@@ -160,12 +172,9 @@ def _windows(
     """(N, O, P, Q) of a shape: every place sums a window of the input."""
     output = np.empty(shape, input.dtype)
     bias = np.zeros(shape[1], input.dtype) if bias is None else bias
-    work = output.size * weight[0].size
     inputs = (input, weight, bias)
-    if _is_thin(weight.shape[0], groups):
-        launch(_thin.conv, work, (output,), inputs, stride, padding, dilation, groups)
-    elif len(input):
-        work //= TILE_SPEED
+    if len(input):
+        work = _work(output.size * weight[0].size, weight.shape[0], groups)
         call = Call(
             input.shape, weight.shape, shape, stride, padding, dilation, groups, input.itemsize,
             threads_for(work),
@@ -182,12 +191,9 @@ def _spread(
     """(N, C, H, W) of a shape: every place gathers from the windows that it lies in."""
     result = np.empty(shape, grad_output.dtype)
     bias = np.zeros(shape[1], result.dtype) if bias is None else bias
-    work = grad_output.size * weight[0].size
     inputs = (grad_output, weight, bias)
-    if _is_thin(weight.shape[1] * groups, groups):
-        launch(_thin.conv_grad_input, work, (result,), inputs, stride, padding, dilation, groups)
-    elif len(grad_output):
-        work //= TILE_SPEED
+    if len(grad_output):
+        work = _work(grad_output.size * weight[0].size, weight.shape[1] * groups, groups)
         call = Call(
             shape, weight.shape, grad_output.shape, stride, padding, dilation, groups,
             result.itemsize, threads_for(work),
@@ -202,14 +208,11 @@ def _products(
 ) -> ndarray:  # fmt: skip
     """(O, C // groups, R, S) of a shape: every tap sums over images and pixels."""
     result = np.empty(shape, input.dtype)
-    work = grad_output.size * result[0].size
     inputs = (grad_output, input)
     if not len(input):
         result[:] = 0
-    elif _is_thin(shape[0], groups):
-        launch(_thin.conv_grad_weight, work, (result,), inputs, stride, padding, dilation, groups)
     else:
-        work //= TILE_SPEED
+        work = _work(grad_output.size * result[0].size, shape[0], groups)
         call = Call(
             input.shape, shape, grad_output.shape, stride, padding, dilation, groups,
             input.itemsize, threads_for(work),
@@ -222,9 +225,9 @@ def _flat(*arrays: ndarray) -> tuple[ndarray, ...]:
     return tuple(array.reshape(-1) for array in arrays)
 
 
-def _is_thin(rows: int, groups: int) -> bool:
-    """Whether groups are so small that a tile would be mostly empty, as in depthwise layers."""
-    return groups > 1 and rows // groups < 3
+def _work(multiply_adds: int, rows: int, groups: int) -> int:
+    """As many multiply-adds of a loop over planes take the time of these."""
+    return multiply_adds // (SWEEP_SPEED if is_thin(rows, groups) else TILE_SPEED)
 
 
 def max_pool(
@@ -351,6 +354,11 @@ def relu_grad_input(grad_output: ndarray, input: ndarray) -> ndarray:
 def linear(input: ndarray, weight: ndarray, bias: ndarray | None) -> ndarray:
     """Output (N, out)."""
     shape = (len(input), len(weight), 1, 1)
+    if input.size and weight.size and len(input) <= FEW_ROWS:
+        output = np.empty(shape[:2], input.dtype)
+        bias = np.zeros(len(weight), input.dtype) if bias is None else bias
+        launch(_thin.linear, output.size * weight.shape[1], (output,), (input, weight, bias))
+        return output
     if input.size and weight.size:
         output = _products(_pixels(input), _pixels(weight), shape).reshape(shape[:2])
     else:

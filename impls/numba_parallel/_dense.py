@@ -11,6 +11,7 @@ from numba import prange
 from impls.numba_parallel._jit import inner, moving
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
+from impls.numba_parallel._thin import dots_task, sweep_task
 from impls.numba_parallel._tile import ISA, pack_columns, tile
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
@@ -72,6 +73,9 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
 
 @inner
 def _correlate_task(out, source, a, bias, plan, task, tables):
+    if plan.is_thin:
+        sweep_task(out, source, a, bias, plan, task, tables)
+        return
     pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     copied = aligned(plan.copy_size, out)
     panel = aligned(plan.block * pitch, out)
@@ -151,6 +155,9 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
 
 @inner
 def _multiply_task(out, a, source, plan, task, strips, tables):
+    if plan.is_thin:
+        dots_task(out, a, source, plan, task, strips, tables)
+        return
     lanes = VECTOR_BYTES // out.itemsize
     pitch = VECTORS * lanes
     copied = aligned(plan.copy_size, out)

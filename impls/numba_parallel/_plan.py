@@ -23,7 +23,8 @@ BLOCK = 128
 PAGES = 64
 PAGE_BYTES = 4096
 # Bytes of an image that is read where it stands. What does not fit L2 comes faster in whole rows,
-# as it is copied, than by the 48 pixels of a panel: 1.2 times for 256 channels at 56 x 56.
+# as it is copied, than by the 48 pixels of a panel: 1.2 times for 256 channels at 56 x 56. Rows of
+# one pixel, as linear layers have, are never copied: that took 50 times as long.
 DIRECT_BYTES = 1 << 21
 # Bytes of a strip's copy: it stays in L2 beside the part of the weight that one block reads.
 STRIP_BYTES = 1 << 19
@@ -33,6 +34,8 @@ SPREAD_ROWS = 128
 # costs about as much as three vectors of multiply-adds.
 PACKED_BYTES = 1 << 20
 PACKED_PIXELS = 192
+# Rows of a group that has too few for a tile, as in depthwise layers: these are swept.
+THIN_ROWS = 3
 # Pixels that small images are put together for, so that few vectors are partly empty.
 STRIP_PIXELS = 384
 
@@ -47,7 +50,7 @@ PLAN = _record(
     "height", "width", "step_h", "step_w", "top", "left", "channels", "source_image",
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
-    "is_spread", "is_packed", "strip_rows", "out_width",
+    "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -76,6 +79,11 @@ class Call(NamedTuple):
     def lanes(self) -> int:
         """Elements of a vector."""
         return ISA.vector_bytes // self.itemsize
+
+
+def is_thin(rows: int, groups: int) -> bool:
+    """Whether a group has so few of all rows that a tile would be mostly empty."""
+    return groups > 1 and rows // groups < THIN_ROWS
 
 
 class Tap(NamedTuple):
@@ -199,13 +207,15 @@ def _correlation(
     lines = max(phase.places for phase in vertical.out_phases)
     columns = max(phase.places for phase in horizontal.out_phases)
     copy_columns = columns + horizontal.halo
-    is_near = prod(source[1:]) * call.itemsize <= DIRECT_BYTES
-    is_direct = is_near and _is_direct(axes, source, (lines, columns))
+    thin = is_thin(out[1], call.groups)
+    is_near = source[3] == 1 or prod(source[1:]) * call.itemsize <= DIRECT_BYTES
+    is_direct = is_near and not thin and _is_direct(axes, source, (lines, columns))
     planes = len(vertical.phases) * len(horizontal.phases)
     line_bytes = 0 if is_direct else channels * planes * copy_columns * call.itemsize
-    images, strips = _strips(source[0], lines, columns, line_bytes, vertical.halo)
+    together = 1 if thin else source[0]
+    images, strips = _strips(together, lines, columns, line_bytes, vertical.halo)
     strip_rows = _ceil(lines, strips)
-    is_spread = vertical.out_step * horizontal.out_step > 1
+    is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
     is_packed = is_spread and images * lines * columns >= PACKED_PIXELS
     fewest = 1
     if is_spread:
@@ -213,14 +223,21 @@ def _correlation(
         row_bytes = channels * prod(call.weight[2:]) * call.itemsize
         most = min(SPREAD_ROWS, PACKED_BYTES // row_bytes) if is_packed else SPREAD_ROWS
         strips, fewest = 1, _ceil(n_rows, max(ISA.rows, most))
-    images, strips, parts = _division(
-        call, source[0], images, strips, lines, columns, n_rows, fewest
-    )
+    if thin:
+        cut_rows = [(0, *cut) for cut in _cut_groups(call, n_rows)]
+    else:
+        images, strips, parts = _division(
+            call, source[0], images, strips, lines, columns, n_rows, fewest
+        )
+        cut_rows = [
+            (g, g * n_rows + m, g * n_rows + end_m)
+            for g in range(call.groups)
+            for m, end_m in pairwise(_cuts(n_rows, parts, ISA.rows))
+        ]
     tasks = [
-        {"group": g, "first_m": g * n_rows + m, "end_m": g * n_rows + end_m, **strip}
-        for g in range(call.groups)
+        {"group": g, "first_m": m, "end_m": end_m, **strip}
+        for g, m, end_m in cut_rows
         for strip in _cut(source[0], images, lines, strips)
-        for m, end_m in pairwise(_cuts(n_rows, parts, ISA.rows))
     ]
     copy_lines = min(strip_rows, _ceil(lines, strips)) + vertical.halo
     plan, seen_channel = _source(
@@ -230,7 +247,7 @@ def _correlation(
         "out_image": prod(out[1:]), "out_row": vertical.out_step * out[3],
         "out_column": horizontal.out_step, "out_columns": columns, "taps": prod(call.weight[2:]),
         "is_spread": int(is_spread), "is_packed": int(is_packed), "strip_rows": strip_rows,
-        "out_width": out[3],
+        "out_width": out[3], "is_thin": int(thin), "group_rows": n_rows,
     }  # fmt: skip
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -287,12 +304,21 @@ def grad_weight_tables(call: Call) -> ProductTables:
     lines, columns = call.output[2:]
     axes = vertical, horizontal = _forward_axes(call)
     copy_columns = columns + horizontal.halo
-    is_direct = _is_direct(axes, call.input, (lines, columns))
+    thin = is_thin(all_rows, call.groups)
+    is_direct = not thin and _is_direct(axes, call.input, (lines, columns))
     n_rows, n_columns = all_rows // call.groups, channels * taps
-    tasks, seen_channels = _product_tasks(call, n_rows, n_columns, taps)
+    if thin:
+        tasks = [
+            {"group": 0, "first_m": m, "end_m": end_m, "first_column": 0, "end_column": n_columns}
+            for m, end_m in _cut_groups(call, n_rows)
+        ]
+        seen_channels = channels
+    else:
+        tasks, seen_channels = _product_tasks(call, n_rows, n_columns, taps)
     planes = len(vertical.phases) * len(horizontal.phases)
     line_bytes = max(seen_channels * planes * copy_columns, n_rows * columns) * call.itemsize
-    images, cuts = _strips(call.input[0], lines, columns, line_bytes, vertical.halo)
+    together = 1 if thin else call.input[0]
+    images, cuts = _strips(together, lines, columns, line_bytes, vertical.halo)
     tallest = _ceil(lines, cuts)
     plan, seen_channel = _source(
         call, call.input, axes, is_direct, seen_channels, images, tallest + vertical.halo,
@@ -303,7 +329,8 @@ def grad_weight_tables(call: Call) -> ProductTables:
     plan |= {
         "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
-        "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0,
+        "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
+        "group_rows": n_rows,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)
@@ -446,6 +473,11 @@ def _cut(n_images: int, images: int, lines: int, strips: int) -> list[dict[str, 
         for n in range(0, n_images, images)
         for p, end in pairwise(_cuts(lines, strips, 1))
     ]
+
+
+def _cut_groups(call: Call, n_rows: int) -> list[Pair]:
+    """First and end rows of each thread's groups, which are too small for tasks of their own."""
+    return list(pairwise(_cuts(call.groups * n_rows, min(call.groups, call.threads), n_rows)))
 
 
 def _cuts(size: int, parts: int, unit: int) -> list[int]:

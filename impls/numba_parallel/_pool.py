@@ -3,7 +3,10 @@
 import numpy as np
 from numba import prange
 
-from impls.numba_parallel._jit import inlined, moving
+from impls.numba_parallel._jit import inlined, moving, summing
+
+# Pixels of a plane that are summed in one go, in as many lanes as the processor has.
+PART = 512
 
 
 @inlined
@@ -54,15 +57,16 @@ def max_pool(output, indices, input, kernel_size, stride, padding, dilation):
 @moving
 def max_pool_grad_input(grad_input, grad_output, indices):
     """Fill grad_input (N, C, H, W): a plane's windows add up one after the other."""
-    n_images, channels, _, width = grad_input.shape
-    n_rows, n_columns = grad_output.shape[2:]
-    for task in prange(n_images * channels):
-        n, c = divmod(np.int64(task), channels)
-        grad_input[n, c, :, :] = 0
-        for p in range(n_rows):
-            for q in range(n_columns):
-                i, j = divmod(indices[n, c, p, q], width)
-                grad_input[n, c, i, j] += grad_output[n, c, p, q]
+    places = grad_input.shape[2] * grad_input.shape[3]
+    windows = grad_output.shape[2] * grad_output.shape[3]
+    planes, gradients = grad_input.reshape(-1), grad_output.reshape(-1)
+    where = indices.reshape(-1)
+    for task in prange(grad_input.shape[0] * grad_input.shape[1]):
+        n = np.int64(task)
+        plane = planes[n * places : (n + 1) * places]
+        plane[:] = 0
+        for window in range(n * windows, (n + 1) * windows):
+            plane[where[window]] += gradients[window]
 
 
 @moving
@@ -107,19 +111,21 @@ def avg_pool_grad_input(grad_input, grad_output, divisors, kernel_size, stride, 
                         grad_input[n, c, i, j] += share
 
 
-@moving
+@summing
 def global_avg_pool(output, input):
-    """Fill output (N, C): rows are summed first, which keeps long sums accurate."""
-    n_images, channels, height, width = input.shape
-    for task in prange(n_images * channels):
-        n, c = divmod(np.int64(task), channels)
+    """Fill output (N, C): parts of a plane are summed first, which keeps long sums accurate."""
+    means, pixels = output.reshape(-1), input.reshape(-1)
+    size = input.shape[2] * input.shape[3]
+    for task in prange(len(means)):
+        plane = pixels[np.int64(task) * size : (np.int64(task) + 1) * size]
         total = output.dtype.type(0)
-        for i in range(height):
-            row_total = output.dtype.type(0)
-            for j in range(width):
-                row_total += input[n, c, i, j]
-            total += row_total
-        output[n, c] = total / output.dtype.type(height * width)
+        for first in range(0, size, PART):
+            part = plane[first : first + PART]
+            part_total = output.dtype.type(0)
+            for k in range(len(part)):
+                part_total += part[k]
+            total += part_total
+        means[task] = total / output.dtype.type(size)
 
 
 @moving
@@ -150,25 +156,25 @@ def relu_grad_input(grad_input, grad_output, input):
 def image_to_patches(output, image, patch_size):
     """Fill output (H // p * W // p, p * p * C)."""
     width, channels = image.shape[1:]
-    across = width // patch_size
+    across, line = width // patch_size, patch_size * channels
+    pixels = image.reshape(-1)
     for patch in prange(output.shape[0]):
         row, column = divmod(np.int64(patch), across)
-        top, left = row * patch_size, column * patch_size
-        for index in range(output.shape[1]):
-            square, c = divmod(index, channels)
-            i, j = divmod(square, patch_size)
-            output[patch, index] = image[top + i, left + j, c]
+        for i in range(patch_size):
+            first = ((row * patch_size + i) * width + column * patch_size) * channels
+            for index in range(line):
+                output[patch, i * line + index] = pixels[first + index]
 
 
 @moving
 def image_to_patches_grad_image(grad_image, grad_output, patch_size):
     """Fill grad_image (H, W, C)."""
     width, channels = grad_image.shape[1:]
-    across = width // patch_size
+    across, line = width // patch_size, patch_size * channels
+    pixels = grad_image.reshape(-1)
     for patch in prange(grad_output.shape[0]):
         row, column = divmod(np.int64(patch), across)
-        top, left = row * patch_size, column * patch_size
-        for index in range(grad_output.shape[1]):
-            square, c = divmod(index, channels)
-            i, j = divmod(square, patch_size)
-            grad_image[top + i, left + j, c] = grad_output[patch, index]
+        for i in range(patch_size):
+            first = ((row * patch_size + i) * width + column * patch_size) * channels
+            for index in range(line):
+                pixels[first + index] = grad_output[patch, i * line + index]

@@ -1,144 +1,115 @@
-"""Convolution and its gradients: one prange over independent planes, taps outside, pixels inside.
+"""Where a tile would be mostly empty: groups of a channel or two, linear layers of few rows.
 
-The innermost loop runs along a row of pixels, whose range is cut to the places inside the image
-beforehand: no test and no padded copy. Sums are taken in the dtype of the input.
+A depthwise convolution sums few products for each pixel, so that packing panels would cost more
+than it saves. A plane is copied with its padding as for a tile; then all windows of a strip are
+summed at once, the gaps between its rows included, and rows are written without their gaps.
 """
 
-import numpy as np
 from numba import prange
 
-from impls.numba_parallel._jit import inlined, summing
+from impls.numba_parallel._jit import inner, summing
+from impls.numba_parallel._strips import aligned, strip
+from impls.numba_parallel._tile import ISA, dots, move_rows, sweep
 
 
-@inlined
-def _inside(offset, stride, size, count):
-    """First and end of the windows whose tap, at window * stride + offset, lies in [0, size)."""
-    first = max(0, -(offset // stride))
-    return first, max(first, min(count, (size - 1 - offset) // stride + 1))
+@inner
+def _see(copied, source, plan, phases, image, channel, channels, first_row, rows):
+    """Copy what rows of windows see of some channels; where that is padding, copied is 0 before."""
+    if plan.step_h > 1 or plan.step_w > 1:
+        strip(copied, source, plan, phases, image, 1, channel, channels, first_row, rows)
+        return
+    top, left = plan.top - first_row, plan.left
+    first, end = max(0, top), min(rows + plan.halo, plan.height + top)
+    begin, columns = max(0, left), min(plan.copy_columns, plan.width + left) - max(0, left)
+    if columns <= 0 or end <= first:
+        return
+    for c in range(channels):
+        move_rows(
+            copied, c * plan.copy_channel + first * plan.copy_columns + begin, plan.copy_columns,
+            source, image * plan.source_image + (channel + c) * plan.source_channel
+            + (first - top) * plan.width + begin - left, plan.width, end - first, columns,
+        )  # fmt: skip
 
 
-# The innermost loops, along a row. Slices start at 0 and have a branch for stride 1, so that LLVM
-# sees contiguous, non-negative indices and vectorizes: measured 3 to 5 times faster at 64 @ 56.
+@inner
+def sweep_task(out, source, a, bias, plan, task, tables):
+    """Fill a task's rows of windows: of each phase of out, and each row of the weight."""
+    a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
+    lanes = ISA.vector_bytes // out.itemsize
+    rows, pitch = task.end_row - task.first_row, plan.copy_columns
+    copied = aligned(plan.copy_size + lanes, out)
+    copied[:] = 0
+    sums = aligned(rows * pitch + lanes, out)
+    for n in range(task.first_image, task.end_image):
+        for m in range(task.first_m, task.end_m):
+            group, place = divmod(m, plan.group_rows)
+            if place == 0:
+                _see(
+                    copied, source, plan, phases, n, group * plan.channels, plan.channels,
+                    task.first_row, rows,
+                )  # fmt: skip
+            for f in range(len(out_phases)):
+                phase = out_phases[f]
+                lines, columns = min(task.end_row, phase.rows) - task.first_row, phase.columns
+                if lines <= 0 or columns <= 0:
+                    continue
+                length = (lines - 1) * pitch + columns
+                count = phase.end_tap - phase.first_tap
+                if count:
+                    sweep(
+                        sums, copied, 0, source_taps, a, a_rows[m], a_taps, phase.first_tap, count,
+                        bias[m], length,
+                    )  # fmt: skip
+                else:
+                    sums[:length] = bias[m]
+                at = n * plan.out_image + out_rows[m] + task.first_row * plan.out_row
+                at += phase.row_at + phase.column_at
+                if plan.out_column == 1:
+                    move_rows(out, at, plan.out_row, sums, 0, pitch, lines, columns)
+                    continue
+                for p in range(lines):
+                    line = sums[p * pitch : p * pitch + columns]
+                    places = out[at : at + (columns - 1) * plan.out_column + 1]
+                    for q in range(columns):
+                        places[q * plan.out_column] = line[q]
+                    at += plan.out_row
 
 
-@inlined
-def _add(sums, tap, row, first, stride):
-    """Add tap times every stride-th pixel of row, from first on, to sums."""
-    if stride == 1:
-        pixels = row[first : first + len(sums)]
-        for q in range(len(sums)):
-            sums[q] += tap * pixels[q]
-    else:
-        pixels = row[first::stride]
-        for q in range(len(sums)):
-            sums[q] += tap * pixels[q]
-
-
-@inlined
-def _scatter(row, tap, gradients, first, stride):
-    """Add tap times the gradients to every stride-th pixel of row, from first on."""
-    if stride == 1:
-        pixels = row[first : first + len(gradients)]
-        for q in range(len(gradients)):
-            pixels[q] += tap * gradients[q]
-    else:
-        pixels = row[first::stride]
-        for q in range(len(gradients)):
-            pixels[q] += tap * gradients[q]
-
-
-@inlined
-def _add_products(sums, gradients, row, first, stride):
-    """Add the gradients times every stride-th pixel of row, from first on, to sums."""
-    if stride == 1:
-        pixels = row[first : first + len(gradients)]
-        for q in range(len(gradients)):
-            sums[q] += gradients[q] * pixels[q]
-    else:
-        pixels = row[first::stride]
-        for q in range(len(gradients)):
-            sums[q] += gradients[q] * pixels[q]
-
-
-@summing
-def conv(output, input, weight, bias, stride, padding, dilation, groups):
-    """Fill output (N, O, P, Q)."""
-    n_images, out_channels, n_rows, n_columns = output.shape
-    _, in_group, kernel_h, kernel_w = weight.shape
-    height, width = input.shape[2:]
-    out_group = out_channels // groups
-    (stride_h, stride_w), (dilation_h, dilation_w) = stride, dilation
-    (padding_h, _), (padding_w, _) = padding
-    for task in prange(n_images * out_channels):
-        n, o = divmod(np.int64(task), out_channels)
-        first_in = o // out_group * in_group
-        plane = output[n, o]
-        plane[:] = bias[o]
-        for c in range(in_group):
-            for r in range(kernel_h):
-                top = r * dilation_h - padding_h
-                p_first, p_end = _inside(top, stride_h, height, n_rows)
-                for s in range(kernel_w):
-                    left = s * dilation_w - padding_w
-                    q_first, q_end = _inside(left, stride_w, width, n_columns)
-                    tap = weight[o, c, r, s]
-                    for p in range(p_first, p_end):
-                        row = input[n, first_in + c, p * stride_h + top]
-                        _add(plane[p, q_first:q_end], tap, row, q_first * stride_w + left, stride_w)
-
-
-@summing
-def conv_grad_input(grad_input, grad_output, weight, bias, stride, padding, dilation, groups):
-    """Fill grad_input (N, C, H, W): every plane gathers from the outputs of its group."""
-    n_images, in_channels, height, width = grad_input.shape
-    out_channels, in_group, kernel_h, kernel_w = weight.shape
-    n_rows, n_columns = grad_output.shape[2:]
-    out_group = out_channels // groups
-    (stride_h, stride_w), (dilation_h, dilation_w) = stride, dilation
-    (padding_h, _), (padding_w, _) = padding
-    for task in prange(n_images * in_channels):
-        n, channel = divmod(np.int64(task), in_channels)
-        g, c = divmod(channel, in_group)
-        plane = grad_input[n, channel]
-        plane[:] = bias[channel]
-        for o in range(g * out_group, (g + 1) * out_group):
-            for r in range(kernel_h):
-                top = r * dilation_h - padding_h
-                p_first, p_end = _inside(top, stride_h, height, n_rows)
-                for s in range(kernel_w):
-                    left = s * dilation_w - padding_w
-                    q_first, q_end = _inside(left, stride_w, width, n_columns)
-                    tap = weight[o, c, r, s]
-                    for p in range(p_first, p_end):
-                        row = plane[p * stride_h + top]
-                        gradients = grad_output[n, o, p, q_first:q_end]
-                        _scatter(row, tap, gradients, q_first * stride_w + left, stride_w)
+@inner
+def dots_task(out, a, source, plan, task, strips, tables):
+    """Fill a task's rows of a weight's gradient, summed over all strips."""
+    a_rows, out_rows, _, columns, phases = tables
+    copied = aligned(plan.copy_size, out)
+    count = task.end_column
+    for m in range(task.first_m, task.end_m):
+        out[out_rows[m] : out_rows[m] + count] = 0
+    for s in range(len(strips)):
+        where = strips[s]
+        rows = where.end_row - where.first_row
+        copied[:] = 0
+        for n in range(where.first_image, where.end_image):
+            a_at = n * plan.out_image + where.first_row * plan.out_row
+            for m in range(task.first_m, task.end_m):
+                group, place = divmod(m, plan.group_rows)
+                if place == 0:
+                    _see(
+                        copied, source, plan, phases, n, group * plan.channels, plan.channels,
+                        where.first_row, rows,
+                    )  # fmt: skip
+                dots(
+                    out, out_rows[m], a, a_at + a_rows[m], plan.out_row, copied, 0, columns, 0,
+                    plan.copy_columns, count, rows, plan.out_columns,
+                )  # fmt: skip
 
 
 @summing
-def conv_grad_weight(grad_weight, grad_output, input, stride, padding, dilation, groups):
-    """Fill grad_weight (O, C // groups, R, S): every kernel plane sums over images and pixels."""
-    out_channels, in_group, kernel_h, kernel_w = grad_weight.shape
-    n_images, _, n_rows, n_columns = grad_output.shape
-    height, width = input.shape[2:]
-    out_group = out_channels // groups
-    (stride_h, stride_w), (dilation_h, dilation_w) = stride, dilation
-    (padding_h, _), (padding_w, _) = padding
-    for task in prange(out_channels * in_group):
-        o, c = divmod(np.int64(task), in_group)
-        channel = o // out_group * in_group + c
-        # One sum per column: vectorized, and more accurate than one long chain.
-        sums = np.empty(n_columns, grad_weight.dtype)
-        for r in range(kernel_h):
-            top = r * dilation_h - padding_h
-            p_first, p_end = _inside(top, stride_h, height, n_rows)
-            for s in range(kernel_w):
-                left = s * dilation_w - padding_w
-                q_first, q_end = _inside(left, stride_w, width, n_columns)
-                sums[:] = 0
-                for n in range(n_images):
-                    for p in range(p_first, p_end):
-                        row = input[n, channel, p * stride_h + top]
-                        gradients = grad_output[n, o, p, q_first:q_end]
-                        _add_products(sums, gradients, row, q_first * stride_w + left, stride_w)
-                grad_weight[o, c, r, s] = sums.sum()
+def linear(output, input, weight, bias):
+    """Fill output (N, O): a dot product each."""
+    for o in prange(len(weight)):
+        row = weight[o]
+        for n in range(len(input)):
+            features = input[n]
+            total = output.dtype.type(0)
+            for k in range(len(row)):
+                total += features[k] * row[k]
+            output[n, o] = total + bias[o]

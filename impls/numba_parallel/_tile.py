@@ -1,6 +1,6 @@
 """Vector pieces that Numba cannot write as loops, in LLVM IR: the tile, and what serves it.
 
-tile is the one place where multiply-adds happen. It keeps rows x vectors sums in registers,
+tile is where the multiply-adds of dense layers happen. It keeps rows x vectors sums in registers,
 
                      panel[k]  | v v v v | v v v v | v v v v |    vectors of contiguous values
       a[m, k] -> splat  s      | += s v  | += s v  | += s v  |    a register of sums each
@@ -10,7 +10,8 @@ tile is the one place where multiply-adds happen. It keeps rows x vectors sums i
 and for every k loads `vectors` vectors and `rows` scalars for rows * vectors fused multiply-adds.
 It knows nothing of convolutions: a row's scalar stands where two tables say
 (`a_rows[m] + a_taps[k]`), and the panel has been packed. pack_rows and pack_columns fill panels,
-write_pairs puts together what stride 2 has parted.
+write_pairs puts together what stride 2 has parted. sweep, dots and move_rows are for groups of a
+channel or two, whose rows would leave a tile empty.
 
 Array operands are one-dimensional and contiguous; loads and stores are unaligned. Nothing but what
 is asked for is read or written: the last vector of a row is masked.
@@ -57,6 +58,10 @@ def host_isa() -> Isa:
 
 
 ISA = host_isa()
+# Vectors that sweep sums at once, and taps that dots does: as many chains as hide how long a fused
+# multiply-add takes. Taps: those of a 3 x 3 kernel; what is left of others goes by three and one.
+SWEEP_VECTORS = 8
+DOTS_TAPS = (9, 3, 1)
 # The type of indices and addresses.
 INDEX = ir.IntType(64)
 
@@ -120,6 +125,14 @@ class _Emitter:
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return self._call(f"llvm.fma.{self.suffix}", self.vector, [a, b, c])
+
+    def total(self, value: Any) -> Any:
+        """The sum of all lanes."""
+        element = self.vector.element
+        kinds = ir.FunctionType(element, [element, self.vector])
+        name = f"llvm.vector.reduce.fadd.{self.suffix}"
+        function = cgutils.get_or_insert_function(self.builder.module, kinds, name)
+        return self.builder.call(function, [element(0.0), value], fastmath=("reassoc",))
 
     def zip(self, a: Any, b: Any, half: int) -> Any:
         """Lanes of a and b by turns, from the first half (0) or the second (1)."""
@@ -409,6 +422,174 @@ def write_pairs(typingctx, out, at, values, even, odd, count):
                     done = INDEX((2 * v + half) * emit.lanes)
                     mask = emit.mask(builder.sub(count, done))
                     emit.store_masked(emit.zip(a, b, half), builder.gep(target, [done]), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def move_rows(
+    typingctx, target, target_at, target_pitch, source, source_at, source_pitch, rows, columns
+):  # fmt: skip
+    """target[target_at + p * target_pitch + q] = source[source_at + p * source_pitch + q].
+
+    For p < rows, q < columns, all >= 1.
+    """
+    index = types.int64
+    signature = types.void(target, index, index, source, index, index, index, index)
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, target.dtype)
+        target_value, target_at, target_pitch, source_value, source_at, source_pitch = args[:6]
+        rows, columns = args[6:]
+        to = builder.gep(_data(context, builder, sig.args[0], target_value), [target_at])
+        origin = builder.gep(_data(context, builder, sig.args[3], source_value), [source_at])
+        vectors = builder.sdiv(builder.add(columns, INDEX(emit.lanes - 1)), INDEX(emit.lanes))
+
+        def row(p: Any, state: list[Any]) -> list[Any]:
+            there = builder.gep(to, [builder.mul(p, target_pitch)])
+            here = builder.gep(origin, [builder.mul(p, source_pitch)])
+
+            def vector(v: Any, state: list[Any]) -> list[Any]:
+                q = builder.mul(v, INDEX(emit.lanes))
+                mask = emit.mask(builder.sub(columns, q))
+                value = emit.load_masked(builder.gep(here, [q]), mask)
+                emit.store_masked(value, builder.gep(there, [q]), mask)
+                return []
+
+            return _for(builder, vectors, [], vector)
+
+        _for(builder, rows, [], row)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def sweep(
+    typingctx, sums, source, source_at, source_taps, a, a_at, a_taps, tap, count, bias, length
+):  # fmt: skip
+    """sums[i] = bias + sum_k a[k] * source[k, i] for i < length.
+
+    For k < count, count >= 1, length >= 1; whole vectors of source are read and of sums written.
+    a[k] stands at a_at + a_taps[tap + k], source[k, i] at source_at + source_taps[tap + k] + i. The
+    sum over k is one chain of fused multiply-adds from the bias.
+    """
+    index = types.int64
+    signature = types.void(
+        sums, source, index, source_taps, a, index, a_taps, index, index, sums.dtype, index
+    )
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, sums.dtype)
+        gep = builder.gep
+        values = [
+            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
+            for kind, value in zip(sig.args, args, strict=True)
+        ]
+        to, origin, source_at, offsets, weight, a_at, a_offsets, tap, count, bias, length = values
+        origin, weight = gep(origin, [source_at]), gep(weight, [a_at])
+        offsets, a_offsets = gep(offsets, [tap]), gep(a_offsets, [tap])
+
+        def fill(first: Any, vectors: int) -> list[Any]:
+            places = [builder.add(first, INDEX(v * emit.lanes)) for v in range(vectors)]
+
+            def step(k: Any, held: list[Any]) -> list[Any]:
+                here = gep(origin, [builder.load(gep(offsets, [k]))])
+                value = builder.load(gep(weight, [builder.load(gep(a_offsets, [k]))]))
+                scalar = emit.splat(value)
+                return [
+                    emit.fma(scalar, emit.load(gep(here, [place])), total)
+                    for place, total in zip(places, held, strict=True)
+                ]
+
+            totals = _for(builder, count, [emit.splat(bias)] * vectors, step)
+            for place, total in zip(places, totals, strict=True):
+                emit.store(total, gep(to, [place]))
+            return []
+
+        done = INDEX(0)
+        for vectors, left in ((SWEEP_VECTORS, 0), (1, emit.lanes - 1)):
+            size = INDEX(vectors * emit.lanes)
+            rounds = builder.sdiv(builder.add(builder.sub(length, done), INDEX(left)), size)
+
+            def block(i: Any, _: list[Any], done: Any = done, vectors: int = vectors) -> list[Any]:
+                first = builder.mul(i, INDEX(vectors * emit.lanes))
+                return fill(builder.add(done, first), vectors)
+
+            with builder.if_then(builder.icmp_signed(">", rounds, INDEX(0))):
+                _for(builder, rounds, [], block)
+            done = builder.add(done, builder.mul(rounds, size))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def dots(
+    typingctx, sums, sums_at, a, a_at, a_pitch, source, source_at, source_taps, tap, source_pitch,
+    count, rows, columns,
+):  # fmt: skip
+    """Add products of planes: sums[sums_at + k] += sum_p,q a[p, q] * source[k, p, q].
+
+    For k < count, p < rows, q < columns, all >= 1. a[p, q] stands at a_at + p * a_pitch + q, and
+    source[k, p, q] at source_at + source_taps[tap + k] + p * source_pitch + q.
+    """
+    index = types.int64
+    signature = types.void(
+        sums, index, a, index, index, source, index, source_taps, index, index, index, index, index
+    )
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, sums.dtype)
+        gep = builder.gep
+        values = [
+            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
+            for kind, value in zip(sig.args, args, strict=True)
+        ]
+        to, sums_at, a_data, a_at, a_pitch = values[:5]
+        origin, source_at, offsets, tap, source_pitch, count, rows, columns = values[5:]
+        to, a_data = gep(to, [sums_at]), gep(a_data, [a_at])
+        origin, offsets = gep(origin, [source_at]), gep(offsets, [tap])
+        vectors = builder.sdiv(builder.add(columns, INDEX(emit.lanes - 1)), INDEX(emit.lanes))
+
+        def add(first: Any, taps: int) -> list[Any]:
+            places = [builder.add(first, INDEX(k)) for k in range(taps)]
+            starts = [gep(origin, [builder.load(gep(offsets, [place]))]) for place in places]
+
+            def row(p: Any, held: list[Any]) -> list[Any]:
+                a_row = gep(a_data, [builder.mul(p, a_pitch)])
+                source_row = builder.mul(p, source_pitch)
+
+                def vector(v: Any, held: list[Any]) -> list[Any]:
+                    q = builder.mul(v, INDEX(emit.lanes))
+                    mask = emit.mask(builder.sub(columns, q))
+                    value = emit.load_masked(gep(a_row, [q]), mask)
+                    at = builder.add(source_row, q)
+                    return [
+                        emit.fma(value, emit.load_masked(gep(start, [at]), mask), total)
+                        for start, total in zip(starts, held, strict=True)
+                    ]
+
+                return _for(builder, vectors, held, vector)
+
+            for place, total in zip(
+                places, _for(builder, rows, [emit.zero()] * taps, row), strict=True
+            ):
+                here = gep(to, [place])
+                builder.store(builder.fadd(builder.load(here), emit.total(total)), here)
+            return []
+
+        done = INDEX(0)
+        for taps in DOTS_TAPS:
+            rounds = builder.sdiv(builder.sub(count, done), INDEX(taps))
+
+            def chunk(i: Any, _: list[Any], done: Any = done, taps: int = taps) -> list[Any]:
+                return add(builder.add(done, builder.mul(i, INDEX(taps))), taps)
+
+            with builder.if_then(builder.icmp_signed(">", rounds, INDEX(0))):
+                _for(builder, rounds, [], chunk)
+            done = builder.add(done, builder.mul(rounds, INDEX(taps)))
         return context.get_dummy_value()
 
     return signature, codegen

@@ -8,7 +8,18 @@ import pytest
 from numba import njit
 from numpy import ndarray
 
-from impls.numba_parallel._tile import ISA, pack_columns, pack_rows, tile, write_pairs
+from impls.numba_parallel._tile import (
+    DOTS_TAPS,
+    ISA,
+    SWEEP_VECTORS,
+    dots,
+    move_rows,
+    pack_columns,
+    pack_rows,
+    sweep,
+    tile,
+    write_pairs,
+)
 
 TAPS = 5
 MARK = 77.0
@@ -39,6 +50,23 @@ def run_pack_columns(panel, source, columns, length):
 @njit
 def run_write_pairs(out, values, even, odd, count):
     write_pairs(out, 3, values, even, odd, count)
+
+
+@njit
+def run_move_rows(target, pitch, source, source_pitch, rows, columns):
+    move_rows(target, 3, pitch, source, 2, source_pitch, rows, columns)
+
+
+@njit
+def run_sweep(sums, source, source_taps, a, a_taps, count, bias, length):
+    sweep(sums, source, 3, source_taps, a, 4, a_taps, 1, count, bias, length)
+
+
+@njit
+def run_dots(sums, a, a_pitch, source, source_taps, source_pitch, count, rows, columns):
+    dots(
+        sums, 2, a, 3, a_pitch, source, 4, source_taps, 1, source_pitch, count, rows, columns
+    )  # fmt: skip
 
 
 def integers(shape: tuple[int, ...], dtype: str) -> ndarray:
@@ -114,6 +142,59 @@ def test_write_pairs_zips_any_count_and_writes_nothing_else(dtype: str) -> None:
         expected[3 : 3 + count : 2] = values[5:][: (count + 1) // 2]
         expected[4 : 3 + count : 2] = values[5 + most :][: count // 2]
         np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_move_rows_moves_a_plane_of_any_width_and_nothing_else(dtype: str) -> None:
+    rows, most = 3, 2 * lanes(dtype) + 1
+    source = integers((2 + rows * (most + 4),), dtype)
+    for columns in range(1, most + 1):
+        target = np.full(3 + rows * (most + 7), MARK, dtype)
+        expected = target.copy()
+        run_move_rows(target, most + 7, source, most + 4, rows, columns)
+        plane = source[2:].reshape(rows, -1)[:, :columns]
+        expected[3:].reshape(rows, -1)[:, :columns] = plane
+        np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sweep_sums_any_length_and_writes_no_more_than_whole_vectors(dtype: str) -> None:
+    n = lanes(dtype)
+    source, a = integers((SWEEP_VECTORS * n * 3 + 80,), dtype), integers((20,), dtype)
+    source_taps, a_taps = np.array([9, 40, 0, 61, 7]), np.array([9, 3, 11, 0, 8])
+    for length in range(1, 2 * SWEEP_VECTORS * n + n + 2):
+        count = 1 + length % 4
+        sums = np.full(len(source), MARK, dtype)
+        run_sweep(sums, source, source_taps, a, a_taps, count, sums.dtype.type(5), length)
+        expected = np.full(length, 5, dtype)
+        for k in range(1, 1 + count):
+            expected += a[4 + a_taps[k]] * source[3 + source_taps[k] :][:length]
+        np.testing.assert_array_equal(sums[:length], expected)
+        assert np.all(sums[-(-length // n) * n :] == MARK)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dots_adds_products_of_planes_whatever_lies_between_their_rows(dtype: str) -> None:
+    n = lanes(dtype)
+    rows, a_pitch, source_pitch = 3, 2 * n + 4, 2 * n + 7
+    for columns in range(1, 2 * n + 2):
+        for count in (*range(1, max(DOTS_TAPS) + 3), 2 * max(DOTS_TAPS) + 5):
+            source_taps = np.random.default_rng(count).integers(0, 50, count + 1)
+            a = integers((3 + rows * a_pitch,), dtype)
+            plane = a[3:].reshape(rows, a_pitch)
+            given = plane[:, :columns].copy()
+            plane[:, columns:] = np.nan  # what stands between rows takes no part
+            source = integers((60 + rows * source_pitch,), dtype)
+            held = integers((count + 5,), dtype)
+            sums = held.copy()
+            run_dots(
+                sums, a, a_pitch, source, source_taps, source_pitch, count, rows, columns
+            )  # fmt: skip
+            expected = held.copy()
+            for k in range(count):
+                seen = source[4 + source_taps[1 + k] :][: rows * source_pitch]
+                expected[2 + k] += np.sum(given * seen.reshape(rows, -1)[:, :columns])
+            np.testing.assert_array_equal(sums, expected)
 
 
 @pytest.mark.parametrize("dtype, suffix", [("float32", "ps"), ("float64", "pd")])
