@@ -94,6 +94,11 @@ def likelihood(aspect: str) -> int:
     return LIKELY.index(aspect) if aspect in LIKELY else len(LIKELY)
 
 
+def kind_of(check: Check) -> str:
+    """The kind of a check, the aspect of purity included, as a fault expects it."""
+    return f"{check.kind} {check.aspect}" if check.kind == "purity" else check.kind
+
+
 def _of_check(check: Check) -> Row:
     method = check.op.name if check.direction == FORWARD else f"{check.op.name}_backward"
     kernels = [check.kernel, GATE + method]
@@ -108,7 +113,7 @@ def _of_check(check: Check) -> Row:
     if check.kind == RANDOM:
         kernels = [*map(check.op.kernel_of, check.op.directions), *methods(check.op.name)]
     return {
-        "kind": f"{check.kind} {check.aspect}" if check.kind == "purity" else check.kind,
+        "kind": kind_of(check),
         "aspect": check.aspect,
         "level": check.level,
         "text": check.id,
