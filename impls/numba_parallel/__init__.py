@@ -29,7 +29,8 @@ the result, so the phases of a row are summed into panels of their own and put t
 are written; the weight, of which a phase reads every stride-th tap, is packed first. grad_weight
 sums over pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is
 packed. Groups of one or two channels would leave a tile empty: all windows of a plane are summed at
-once, the gaps between its rows included, and written without them. Extra memory is the strip, a few panels, the packed rows of a weight (1 MiB) and the tables.
+once, the gaps between its rows included, and written without them. Extra memory is the strip, a few
+panels, the packed rows of a weight (1 MiB) and the tables.
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles.
 
