@@ -92,8 +92,10 @@ def _prove(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    session.run("pytest", "impls", "conformance/meta", "bench", "--benchmark-disable")
-    session.run("pytest", "conformance")
+    everywhere = "--numprocesses=auto"
+    session.run("pytest", "impls", "conformance/meta", everywhere)
+    session.run("pytest", "bench", "--benchmark-disable")  # these time, one after the other
+    session.run("pytest", "conformance", everywhere)
 
 
 @nox.session
