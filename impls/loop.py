@@ -33,12 +33,13 @@ def conv(
     )
     output = np.zeros(shape, input.dtype)
     padded = _pad(input, padding)
-    for n, o, p, q in np.ndindex(*output.shape):
-        channels = _channels_of(o, weight, groups)
-        patch = padded[n, channels][_window(p, q, weight, stride, dilation)]
-        output[n, o, p, q] = np.sum(patch * weight[o])
-        if bias is not None:
-            output[n, o, p, q] += bias[o]
+    for p, q in np.ndindex(*output.shape[2:]):
+        window = _window(p, q, weight, stride, dilation)
+        for n, o in np.ndindex(*output.shape[:2]):
+            patch = padded[n, _channels_of(o, weight, groups)][window]
+            output[n, o, p, q] = np.sum(patch * weight[o])
+            if bias is not None:
+                output[n, o, p, q] += bias[o]
     return output
 
 
@@ -54,10 +55,11 @@ def conv_grad_input(
 ) -> ndarray:
     """Each output hands its gradient, times the kernel, back to the patch it came from."""
     grad_padded = np.zeros_like(_pad(input, padding))
-    for n, o, p, q in np.ndindex(*grad_output.shape):
-        channels = _channels_of(o, weight, groups)
+    for p, q in np.ndindex(*grad_output.shape[2:]):
         window = _window(p, q, weight, stride, dilation)
-        grad_padded[n, channels][window] += grad_output[n, o, p, q] * weight[o]
+        for n, o in np.ndindex(*grad_output.shape[:2]):
+            patch = grad_padded[n, _channels_of(o, weight, groups)][window]
+            patch += grad_output[n, o, p, q] * weight[o]
     return _crop(grad_padded, padding)
 
 
@@ -74,10 +76,11 @@ def conv_grad_weight(
     """Each output hands its gradient, times the patch it came from, to its kernel."""
     grad_weight = np.zeros_like(weight)
     padded = _pad(input, padding)
-    for n, o, p, q in np.ndindex(*grad_output.shape):
-        channels = _channels_of(o, weight, groups)
-        patch = padded[n, channels][_window(p, q, weight, stride, dilation)]
-        grad_weight[o] += grad_output[n, o, p, q] * patch
+    for p, q in np.ndindex(*grad_output.shape[2:]):
+        window = _window(p, q, weight, stride, dilation)
+        for n, o in np.ndindex(*grad_output.shape[:2]):
+            patch = padded[n, _channels_of(o, weight, groups)][window]
+            grad_weight[o] += grad_output[n, o, p, q] * patch
     return grad_weight
 
 
@@ -159,10 +162,11 @@ def conv_transpose_grad_input(
     """Each pixel collects the gradients of the window it spread its kernel over."""
     grad_input = np.zeros_like(input)
     full = _pad(grad_output, padding)
-    for n, c, i, j in np.ndindex(*input.shape):
-        outputs = _outputs_of(c, weight, groups)
-        window = full[n, outputs][_window(i, j, weight, stride, dilation)]
-        grad_input[n, c, i, j] = np.sum(window * weight[c])
+    for i, j in np.ndindex(*input.shape[2:]):
+        window = _window(i, j, weight, stride, dilation)
+        for n, c in np.ndindex(*input.shape[:2]):
+            patch = full[n, _outputs_of(c, weight, groups)][window]
+            grad_input[n, c, i, j] = np.sum(patch * weight[c])
     return grad_input
 
 
@@ -180,10 +184,11 @@ def conv_transpose_grad_weight(
     """Each pixel, times the gradients of the window it spread over, goes to its kernel."""
     grad_weight = np.zeros_like(weight)
     full = _pad(grad_output, padding)
-    for n, c, i, j in np.ndindex(*input.shape):
-        outputs = _outputs_of(c, weight, groups)
-        window = full[n, outputs][_window(i, j, weight, stride, dilation)]
-        grad_weight[c] += input[n, c, i, j] * window
+    for i, j in np.ndindex(*input.shape[2:]):
+        window = _window(i, j, weight, stride, dilation)
+        for n, c in np.ndindex(*input.shape[:2]):
+            patch = full[n, _outputs_of(c, weight, groups)][window]
+            grad_weight[c] += input[n, c, i, j] * patch
     return grad_weight
 
 
@@ -238,15 +243,16 @@ def max_pool(
     output = np.full(shape, -np.inf, input.dtype)
     indices = np.zeros(shape, np.int64)
     height, width = input.shape[2:]
-    for n, c, p, q in np.ndindex(*shape):
+    for p, q in np.ndindex(*shape[2:]):
         places = _places(p, q, (height, width), kernel_size, stride, padding, dilation)
-        best, where = -np.inf, places[0]
-        for i, j in places:
-            value = input[n, c, i, j]
-            if value > best or np.isnan(value):
-                best, where = value, (i, j)
-        output[n, c, p, q] = best
-        indices[n, c, p, q] = where[0] * width + where[1]
+        for n, c in np.ndindex(*shape[:2]):
+            best, where = -np.inf, places[0]
+            for i, j in places:
+                value = input[n, c, i, j]
+                if value > best or np.isnan(value):
+                    best, where = value, (i, j)
+            output[n, c, p, q] = best
+            indices[n, c, p, q] = where[0] * width + where[1]
     return output, indices
 
 
@@ -289,10 +295,12 @@ def avg_pool(
         count_include_pad=count_include_pad, divisor_override=divisor_override,
     )  # fmt: skip
     output = np.zeros(shape, input.dtype)
-    for n, c, p, q in np.ndindex(*shape):
-        for i, j in _places(p, q, input.shape[2:], kernel_size, stride, padding):
-            output[n, c, p, q] += input[n, c, i, j]
-        output[n, c, p, q] /= divisors[p, q]
+    for p, q in np.ndindex(*shape[2:]):
+        places = _places(p, q, input.shape[2:], kernel_size, stride, padding)
+        for n, c in np.ndindex(*shape[:2]):
+            for i, j in places:
+                output[n, c, p, q] += input[n, c, i, j]
+            output[n, c, p, q] /= divisors[p, q]
     return output
 
 
@@ -313,9 +321,12 @@ def avg_pool_grad_input(
         count_include_pad=count_include_pad, divisor_override=divisor_override,
     )  # fmt: skip
     grad_input = np.zeros_like(input)
-    for n, c, p, q in np.ndindex(*grad_output.shape):
-        for i, j in _places(p, q, input.shape[2:], kernel_size, stride, padding):
-            grad_input[n, c, i, j] += grad_output[n, c, p, q] / divisors[p, q]
+    for p, q in np.ndindex(*grad_output.shape[2:]):
+        places = _places(p, q, input.shape[2:], kernel_size, stride, padding)
+        for n, c in np.ndindex(*grad_output.shape[:2]):
+            share = grad_output[n, c, p, q] / divisors[p, q]
+            for i, j in places:
+                grad_input[n, c, i, j] += share
     return grad_input
 
 
