@@ -160,7 +160,7 @@ EDITS = [
      "adds the first group's bias to all"),
     ("conv", "np.sum(patch * weight[o])", "np.sum((patch * weight[o])[:16])",
      "sums 16 channels at most"),
-    ("conv", "*output.shape", "*output.shape[:3], min(48, output.shape[3])",
+    ("conv", "*output.shape[2:]", "output.shape[2], min(48, output.shape[3])",
      "drops columns past 48"),
     ("conv_grad_input", "+= grad_output[n, o, p, q] *", "+=", "takes ones for grad_output"),
     ("conv_grad_weight", "* patch", "* patch / len(input)", "is averaged over the batch"),
