@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -138,30 +139,47 @@ class Duels:
         self.preset, self.once, self.reference, self.root = preset, once, reference, root
         self.proofs: dict[str, dict[str, int]] = {}
         self._asked: tuple[str, int] = ("", 0)
-        self._workers: list[Worker] = []
+        self._workers: dict[int, Worker] = {}
         self._refusal: WorkerError | None = None
 
-    def run(self, spec: str, task: Task, threads: str) -> list[Outcome]:
-        """The rows of a task on a backend: its own, and its shrunk twin's if it was too slow."""
-        answers = self._ask(spec, task, threads, 0, self.preset.call_cap_s)
-        found = [outcome(spec, task.direction, threads, answer) for answer in answers]
+    def run(
+        self,
+        spec: str,
+        task: Task,
+        threads: str,
+        earlier: Sequence[Outcome] = (),
+        processes: int | None = None,
+    ) -> list[Outcome]:
+        """The rows of a task on a backend: its own, and its shrunk twin's if it was too slow.
+
+        earlier: what its first processes found. processes: in how many it is then timed; without,
+        in as many as its claim needs to be sure.
+        """
+        found = list(earlier)
+        if not found:
+            answers = self._ask(spec, task, threads, 0, self.preset.call_cap_s)
+            found = [outcome(spec, task.direction, threads, answer) for answer in answers]
         *skipped, last = found
-        if answers[-1]["status"] == "timed":
-            last = self._repeated(spec, replace(task, workload=last.row.workload), threads, last)
+        if last.row.processes:
+            own = replace(task, workload=last.row.workload)
+            last = self._repeated(spec, own, threads, last, processes)
         return [*skipped, last]
 
     def close(self) -> None:
         """End the workers."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.close()
-        self._workers = []
+        self._workers = {}
 
-    def _repeated(self, spec: str, task: Task, threads: str, first: Outcome) -> Outcome:
-        """What the first process found, with the samples of others until its claim is sure."""
-        samples, row = list(first.samples), first.row
+    def _repeated(
+        self, spec: str, task: Task, threads: str, earlier: Outcome, processes: int | None
+    ) -> Outcome:
+        """What was found earlier, with the samples of more processes."""
+        samples, row = list(earlier.samples), earlier.row
         least, most = self.preset.processes
-        for process in range(1, most):
-            if process >= least and row.p_value is not None and row.p_value <= SURE:
+        for process in range(row.processes or 0, processes or most):
+            is_sure = row.p_value is not None and row.p_value <= SURE
+            if not processes and process >= least and is_sure:
                 break
             (answer,) = self._ask(spec, task, threads, process, None)
             if answer["status"] != "timed":
@@ -191,23 +209,22 @@ class Duels:
             return [{"workload": task.workload, "status": error.status, "reason": str(error)}]
 
     def _worker_for(self, spec: str, threads: str, process: int) -> Worker:
-        """The worker of this number; the least that a row needs are started at once."""
+        """The worker of this number, started when it is first asked."""
         count = 1 if threads == ONE_THREAD else cores()
         if self._asked != (spec, count):
             self.close()
             self._asked, self._refusal = (spec, count), None
         if self._refusal:
             raise self._refusal
-        least = 1 if self.once else self.preset.processes[0]
-        while len(self._workers) <= process or len(self._workers) < least:
-            self._workers.append(Worker(spec, count, self.reference, self.root))
+        if process not in self._workers:
+            self._workers[process] = Worker(spec, count, self.reference, self.root)
+        worker = self._workers[process]
         try:
-            proofs = [worker.proof() for worker in self._workers]
+            self.proofs[f"{label(spec)}, {threads}"] = worker.proof()
         except WorkerError as error:
             self._refusal = error  # it would not start for the next row either
             raise
-        self.proofs[f"{label(spec)}, {threads}"] = proofs[process]
-        return self._workers[process]
+        return worker
 
 
 def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:

@@ -2,7 +2,7 @@
 
 run.json       preset, machine, thread counts, digests of the sources, rows
 samples.csv    every timing
-journal.jsonl  there while a run is not finished: its rows and timings, a line a task
+journal.jsonl  there while a run is not finished: its rows and timings, a line a task and lap
 
 A file is written beside its place and then moved there, so that a full disk or a kill leaves the
 old one. A line of the journal is on the disk before the next task starts.
@@ -92,17 +92,17 @@ def load_samples(directory: Path) -> pd.DataFrame:
     except ValueError as error:
         raise RunError(f"{path} must be what `python -m bench run` stored: {error}") from error
     journal = _journal(directory)
-    newer = [
-        Outcome(Row(**outcome["row"]), outcome["samples"])
+    # A row has a line per lap, each with all its samples.
+    newer = {
+        key(outcome["row"]): Outcome(Row(**outcome["row"]), outcome["samples"])
         for line in (journal[1] if journal else [])
         for outcome in line["outcomes"]
-    ]
+    }
     if not newer:
         return found
-    renewed = {key(asdict(outcome.row)) for outcome in newer}
     if len(found):
-        found = found[[k not in renewed for k in zip(*(found[n] for n in KEY), strict=True)]]
-    return pd.concat([found, frame(newer)], ignore_index=True)
+        found = found[[k not in newer for k in zip(*(found[n] for n in KEY), strict=True)]]
+    return pd.concat([found, frame(newer.values())], ignore_index=True)
 
 
 def is_unfinished(directory: Path) -> bool:

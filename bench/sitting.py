@@ -39,10 +39,12 @@ def sit(plan: Plan, out: Path, benchmark: list[str], *, fresh: bool) -> int:
     samples = pd.DataFrame()
     if earlier:
         samples = _of(earlier, runs.load_samples(out))
-        plan.done = _done(earlier, samples)
+        plan.done, plan.started = _done(earlier, samples, plan.laps)
         if kept := len(list(plan.tasks())) - plan.left():
             print(f"bench: {kept} of them are measured already; --fresh measures them again")
-        if invalid := sum(row["verdict"] == Verdict.INVALID for row in earlier.rows):
+        if plan.started:
+            print(f"bench: {len(plan.started)} have had some of {plan.laps} laps, and go on")
+        if invalid := sum(_is_invalid(row, plan.laps) for row in earlier.rows):
             print(f"bench: {invalid} rows were INVALID and are measured again, if asked for")
         if not plan.left():
             runs.store(earlier, samples, out)
@@ -110,28 +112,39 @@ def _of(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
     return samples[[k in rows for k in zip(*(samples[n] for n in KEY), strict=True)]]
 
 
-def _done(run: Run, samples: pd.DataFrame) -> dict[Key, list[Outcome]]:
-    """Outcomes of a run's rows, by their tasks; those of a skipped row hold its shrunk twin's too.
+def _done(
+    run: Run, samples: pd.DataFrame, laps: int
+) -> tuple[dict[Key, list[Outcome]], dict[Key, list[Outcome]]]:
+    """(Outcomes of a run's rows, by their tasks; those of rows that have not had all laps).
 
-    An INVALID row is not done: the machine may be quieter now.
+    Those of a skipped row hold its shrunk twin's too. An INVALID row is not done: the machine may
+    be quieter now.
     """
-    done: dict[Key, list[Outcome]] = {}
+    found: dict[Key, list[Outcome]] = {}
     groups = dict(list(samples.groupby(list(KEY)))) if len(samples) else {}
     for row in run.rows:
         key = runs.key(row)
         backend, workload, direction, threads = key
         whole = (backend, workload.partition("@")[0], direction, threads)
-        is_twin = whole != key and whole in done and done[whole][0].row.verdict == Verdict.SKIPPED
-        if row["verdict"] == Verdict.INVALID:
+        is_twin = whole != key and whole in found and found[whole][0].row.verdict == Verdict.SKIPPED
+        if _is_invalid(row, laps):
             if is_twin:
-                del done[whole]
+                del found[whole]
             continue
         mine = groups.get(key, samples[:0]).drop(columns=list(KEY), errors="ignore")
         records = [{str(name): value for name, value in s.items()} for s in mine.to_dict("records")]
-        done[key] = [Outcome(Row(**row), records)]
+        outcome = Outcome(Row(**row), records)
         if is_twin:
-            done[whole] += done[key]
-    return done
+            found[whole].append(outcome)
+        else:
+            found[key] = [outcome]
+    started = {key: each for key, each in found.items() if (each[-1].row.processes or laps) < laps}
+    return {key: each for key, each in found.items() if key not in started}, started
+
+
+def _is_invalid(row: dict[str, Any], laps: int) -> bool:
+    """Whether a row has had all laps, and nothing can be said."""
+    return row["verdict"] == Verdict.INVALID and (row["processes"] or 0) >= laps
 
 
 def _header(plan: Plan, facts: dict[str, Any], sources: dict[str, str], earlier: Run | None) -> Run:

@@ -80,6 +80,20 @@ def test_a_row_is_timed_in_more_processes_until_its_claim_is_sure(
     assert len({s["wall_ns"] for s in never_sure.samples if s["arm"] == "backend"}) > 3
 
 
+@pytest.mark.parametrize("many_duels", [(2, 3)], indirect=True)
+def test_a_row_goes_on_from_earlier_processes(
+    many_duels: Duels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duel, "SURE", 1.0)
+    earlier = many_duels.run("im2col", CONV, "one", processes=1)
+    assert [o.row.processes for o in earlier] == [1]
+    (outcome,) = many_duels.run("im2col", CONV, "one", earlier)
+    assert outcome.row.processes == 2
+    kept = [s for s in outcome.samples if s["process"] == 0]
+    assert kept == earlier[0].samples
+    assert {s["process"] for s in outcome.samples} == {0, 1}
+
+
 def test_a_wrong_result_is_not_timed(duels: Duels, tmp_path: Path) -> None:
     (outcome,) = duels.run(sinning(tmp_path, "output[-1, -1, -1, -1] += 1e-3"), CONV, "one")
     assert outcome.row.verdict == Verdict.FAILED

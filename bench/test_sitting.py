@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from bench.plan import Plan
 from bench.runs import Journal, Run
 from bench.statistics import Verdict
 from bench.stored import RunError
-from bench.workloads.presets import Task
+from bench.workloads.presets import PRESETS, Task
+from impls.spec.ops import OPS
 
 SMOKE = ["run", "--preset", "smoke", "--backend", "im2col"]
 FACTS: dict[str, Any] = {
@@ -44,25 +45,30 @@ def samples(torch_ns: int = 2000, rounds: int = 15) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def timed(spec: str, task: Task, threads: str) -> list[Outcome]:
+def timed(spec: str, task: Task, threads: str, *_: Any) -> list[Outcome]:
     answer = {"workload": task.workload, "status": "timed", "reason": "", "samples": samples()}
     return [outcome(spec, task.direction, threads, answer)]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the tasks that are measured, by a worker that needs no time."""
-    names: list[str] = []
-
-    def run(self: Duels, spec: str, task: Task, threads: str) -> list[Outcome]:
-        names.append(f"{task.workload} {task.direction}")
-        return timed(spec, task, threads)
-
-    monkeypatch.setattr(duel.Duels, "run", run)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that needs no time to be looked at."""
     monkeypatch.setattr(machine, "facts", lambda: dict(FACTS))
     monkeypatch.setattr(machine, "ceilings", lambda threads: CEILINGS)
     monkeypatch.setattr(load, "LOOK_S", 0.01)
     monkeypatch.setattr(report, "render", lambda directory: ())
+
+
+@pytest.fixture
+def asked(still: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the tasks that are measured, by a worker that needs no time."""
+    names: list[str] = []
+
+    def run(self: Duels, spec: str, task: Task, threads: str, *_: Any) -> list[Outcome]:
+        names.append(f"{task.workload} {task.direction}")
+        return timed(spec, task, threads)
+
+    monkeypatch.setattr(duel.Duels, "run", run)
     return names
 
 
@@ -289,7 +295,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
 def test_a_failure_of_an_earlier_sitting_still_fails(
     asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: Duels, spec: str, task: Task, threads: str) -> list[Outcome]:
+    def fails(self: Duels, spec: str, task: Task, threads: str, *_: Any) -> list[Outcome]:
         answer = {"workload": task.workload, "status": "failed", "reason": "wrong"}
         return [outcome(spec, task.direction, threads, answer)]
 
@@ -336,12 +342,50 @@ def test_disabled_every_arm_runs_once_and_nothing_is_kept(asked: list[str], tmp_
     assert not out.exists()
 
 
+def test_processes_of_a_row_are_laps_apart_and_an_interrupted_lap_goes_on(
+    still: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(PRESETS, "smoke", replace(PRESETS["smoke"], processes=(3, 4)))
+    monkeypatch.setattr(duel, "SURE", -1.0)
+    processes: list[tuple[str, str, int]] = []
+    last = 8
+
+    def ask(self: Duels, spec: str, task: Task, threads: str, process: int, *_: Any) -> Any:
+        if len(processes) == last:
+            raise KeyboardInterrupt
+        processes.append((spec, task.direction, process))
+        found = {"workload": task.workload, "status": "timed", "reason": "", "samples": samples()}
+        return [found]
+
+    monkeypatch.setattr(Duels, "_ask", ask)
+    line = ["run", "--backend", "im2col", "--backend", "loop", "--select", "conv1"]
+    line += ["--preset", "smoke", "--out", str(tmp_path)]
+    assert main(line) == sitting.INTERRUPTED
+    found = runs.load(tmp_path)
+    assert found is not None
+    assert sorted(row["processes"] for row in found.rows) == [1, 1, 1, 1, 2, 2]
+    assert len(runs.load_samples(tmp_path)) == 8 * len(samples())
+    last = -1
+    assert main(line) == 0
+    assert "6 have had some of 3 laps, and go on" in capsys.readouterr().out
+    rows = [(spec, d) for spec in ("im2col", "loop") for d in OPS["conv2d"].directions[:3]]
+    assert processes[:12] == [(*row, lap) for lap in (0, 1) for row in rows]
+    assert processes[12:] == [(*row, process) for row in rows for process in (2, 3)]
+    found = runs.load(tmp_path)
+    assert found is not None
+    assert [row["processes"] for row in found.rows] == [4] * 6
+    assert len(runs.load_samples(tmp_path)) == 24 * len(samples())
+    assert len(json.loads((tmp_path / "benchmark.json").read_text())["benchmarks"]) == 6
+
+
 def test_progress_says_the_mean_so_far_and_the_time_left(asked: list[str]) -> None:
     plan = Plan(backends=["im2col"], select="conv1")
     tasks = list(plan.tasks())
     plan.run(Duels(plan.preset, once=False), *_order(tasks[0]))
     assert plan.progress("im2col") == "im2col so far 2x, 0 s left"
-    plan.done = {}
     for task in tasks[1:]:
         plan.run(Duels(plan.preset, once=False), *_order(task))
     assert plan.progress("im2col") == "im2col so far 2x"
@@ -360,11 +404,13 @@ def test_a_skipped_row_is_done_with_its_shrunk_twin(tmp_path: Path) -> None:
     runs.store(run, runs.frame(found), tmp_path)
     loaded = runs.load(tmp_path)
     assert loaded is not None
-    done = sitting._done(loaded, runs.load_samples(tmp_path))
-    assert done["loop", "resnet50:conv1", "forward", "one"] == found
+    done, started = sitting._done(loaded, runs.load_samples(tmp_path), laps=1)
+    assert done == {("loop", "resnet50:conv1", "forward", "one"): found}
+    assert started == {}
+    assert sitting._done(loaded, runs.load_samples(tmp_path), laps=2) == ({}, done)
     assert found[0].row.verdict == Verdict.SKIPPED
     loaded.rows[1] |= {"verdict": "INVALID"}
-    assert sitting._done(loaded, runs.load_samples(tmp_path)) == {}
+    assert sitting._done(loaded, runs.load_samples(tmp_path), laps=1) == ({}, {})
 
 
 def test_every_measuring_source_counts() -> None:

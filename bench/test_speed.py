@@ -1,8 +1,9 @@
 """Every task of a run as a pytest-benchmark test: its table, JSON, storage and compare work on it.
 
-A worker has measured the samples, paired with PyTorch's (duel.py); here they are replayed through
-pytest-benchmark with a clock that they drive. `pytest bench/test_speed.py` runs the smoke preset;
-`python -m bench run` any other. With --benchmark-disable every arm runs once.
+A worker has measured the samples, paired with PyTorch's (duel.py), in laps (plan.py); in the last
+one they are replayed through pytest-benchmark with a clock that they drive.
+`pytest bench/test_speed.py` runs the smoke preset; `python -m bench run` any other. With
+--benchmark-disable every arm runs once.
 """
 
 from collections.abc import Iterator
@@ -32,11 +33,16 @@ CLOCK = Clock()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    tasks = list(metafunc.config.stash[PLAN].tasks())
+    plan = metafunc.config.stash[PLAN]
+    laps: list[int | None] = [*range(1, plan.laps), None]
+    if metafunc.config.getoption("benchmark_disable"):
+        laps = [None]
+    found = [(lap, *asked) for lap in laps for asked in plan.tasks()]
     ids = [
-        f"{label(spec)}-{task.workload}-{task.direction}-{threads}" for spec, threads, task in tasks
+        f"{label(spec)}-{task.workload}-{task.direction}-{threads}" + (f"-lap{lap}" if lap else "")
+        for lap, spec, threads, task in found
     ]
-    metafunc.parametrize("spec, threads, task", tasks, ids=ids)
+    metafunc.parametrize("lap, spec, threads, task", found, ids=ids)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +57,7 @@ def duels(request: pytest.FixtureRequest) -> Iterator[Duels]:
 @pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
 @pytest.mark.benchmark(timer=CLOCK)
 def test_speed(
+    lap: int | None,
     spec: str,
     threads: str,
     task: Task,
@@ -59,10 +66,12 @@ def test_speed(
     request: pytest.FixtureRequest,
 ) -> None:
     plan = request.config.stash[PLAN]
-    outcomes = plan.run(duels, spec, task, threads)
+    outcomes = plan.run(duels, spec, task, threads, lap)
     said = "; ".join(_said(outcome.row) for outcome in outcomes)
     progress = plan.progress(spec)
     request.node.user_properties.append(("said", f"{said} ({progress})" if progress else said))
+    if lap:
+        return
     row = outcomes[-1].row
     if row.verdict in BAD:
         why = f"{row.backend} {row.workload} {row.direction}: {row.reason}"
