@@ -120,8 +120,10 @@ def _run(parsed: argparse.Namespace) -> int:
     if plan is None:
         return 2
     count = len(list(plan.tasks()))
-    _say(f"{count} tasks, preset {plan.preset.name}: {plan.preset.why}")
-    if "--benchmark-disable" in parsed.benchmark:
+    is_timed = "--benchmark-disable" not in parsed.benchmark
+    times = f" in {plan.laps} laps" if is_timed and plan.laps > 1 else ""
+    _say(f"{count} tasks{times}, preset {plan.preset.name}: {plan.preset.why}")
+    if not is_timed:
         return sitting.once(plan, parsed.benchmark)
     status = sitting.sit(plan, parsed.out, parsed.benchmark, fresh=parsed.fresh)
     if status in (0, 1):
