@@ -109,7 +109,7 @@ def _plan(parsed: argparse.Namespace) -> Plan | None:
     if len(set(names)) < len(names):
         print(f"--backend must name each backend once; these are called {', '.join(names)}")
         return None
-    if not list(plan.tasks()):
+    if not plan.tasks():
         print(f"--select {plan.select!r} must name a row of preset {plan.preset.name}")
         return None
     return plan
@@ -119,7 +119,7 @@ def _run(parsed: argparse.Namespace) -> int:
     plan = _plan(parsed)
     if plan is None:
         return 2
-    count = len(list(plan.tasks()))
+    count = len(plan.tasks())
     is_timed = "--benchmark-disable" not in parsed.benchmark
     times = f" in {plan.laps} laps" if is_timed and plan.laps > 1 else ""
     _say(f"{count} tasks{times}, preset {plan.preset.name}: {plan.preset.why}")

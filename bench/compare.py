@@ -76,7 +76,7 @@ def of_stored(old: str, new: str) -> Comparison:
 def of_revisions(old: str, new: str, plan: Plan, say: Say) -> Comparison:
     """The change between two revisions; what seems slower is timed once more, to be sure."""
     with staged(old) as old_root, staged(new) as new_root:
-        roots, asked = {OLD: old_root, NEW: new_root}, list(plan.tasks())
+        roots, asked = {OLD: old_root, NEW: new_root}, plan.tasks()
         turns = in_turn(roots, plan, asked, say)
         table = _paired(turns)
         slower = table[table["verdict"] == Verdict.SLOWER]

@@ -6,7 +6,7 @@ so many laps are made as a row has processes at least. What others do on a machi
 three processes in ten seconds would agree on the ratio of that minute.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import exp, log
 from time import monotonic
@@ -32,7 +32,7 @@ class Plan:
     """A preset over backends, task by task.
 
     select: only tasks whose "WORKLOAD DIRECTION" contains it, or any one by its full name.
-    done: outcomes of earlier sittings, by their tasks' keys; they are not measured again.
+    done: outcomes by their tasks' keys, also of earlier sittings; they are not measured again.
     started: those of tasks that have not had all laps.
     keep: is given each task's outcomes as soon as they are measured, and the proofs of threads.
     """
@@ -46,22 +46,32 @@ class Plan:
     keep: Keep = _keep_nothing
     _measured: int = 0
     _spent_s: float = 0.0
+    _tasks: list[tuple[str, str, Task]] = field(default_factory=list)
 
     @property
     def laps(self) -> int:
         """How often a run comes to every row."""
         return self.preset.processes[0]
 
-    def tasks(self) -> Iterator[tuple[str, str, Task]]:
+    def tasks(self) -> list[tuple[str, str, Task]]:
         """(backend, threads, task), backend by backend: one is asked at a time."""
-        for spec in self.backends:
-            for threads in self.threads or self.preset.threads:
-                for task in self._selected():
-                    yield spec, threads, task
+        if not self._tasks:  # of the full preset it takes 0.7 s, and progress asks at every row
+            selected = self._selected()
+            self._tasks = [
+                (spec, threads, task)
+                for spec in self.backends
+                for threads in self.threads or self.preset.threads
+                for task in selected
+            ]
+        return self._tasks
 
     def left(self) -> int:
         """How many tasks are still to be measured."""
         return sum(task_key(*asked) not in self.done for asked in self.tasks())
+
+    def begun(self) -> int:
+        """How many of them have had some laps."""
+        return sum(task_key(*asked) in self.started for asked in self.tasks())
 
     def run(
         self, duels: Duels, spec: str, task: Task, threads: str, lap: int | None = None
@@ -72,8 +82,10 @@ class Plan:
         the task is done.
         """
         key = task_key(spec, threads, task)
-        earlier = self.done.get(key) or self.started.get(key, [])
-        if key in self.done or (lap and earlier and (earlier[-1].row.processes or 0) >= lap):
+        if key in self.done:
+            return self.done[key]
+        earlier = self.started.get(key, [])
+        if lap and _processes(earlier) >= lap:
             return earlier
         start = monotonic()
         outcomes = duels.run(spec, task, threads, earlier, lap)
@@ -81,22 +93,23 @@ class Plan:
         self._measured += 1
         self.keep(outcomes, duels.proofs)
         self.started.pop(key, None)
-        has_more = lap and outcomes[-1].row.processes
+        has_more = lap and _processes(outcomes)
         (self.started if has_more else self.done)[key] = outcomes
         return outcomes
 
     def progress(self, spec: str) -> str:
         """The backend's mean ratio so far, and the time that is left."""
-        found = [each[-1].row for each in (*self.done.values(), *self.started.values())]
-        logs = [
-            log(row.ratio)
-            for row in found
-            if row.backend == label(spec) and row.ratio is not None and row.verdict in RATED
-        ]
+        logs, laps_left = [], 0
+        for key in (task_key(*asked) for asked in self.tasks()):
+            outcomes = self.done.get(key) or self.started.get(key, [])
+            if key not in self.done:
+                laps_left += self.laps - _processes(outcomes)
+            for row in (outcome.row for outcome in outcomes):
+                if row.backend == label(spec) and row.ratio is not None and row.verdict in RATED:
+                    logs.append(log(row.ratio))
         said = [f"{label(spec)} so far {exp(sum(logs) / len(logs)):.2g}x"] if logs else []
-        begun = sum(outcomes[-1].row.processes or 0 for outcomes in self.started.values())
-        if (left := self.left() * self.laps - begun) and self._measured:
-            said.append(f"{duration(left * self._spent_s / self._measured)} left")
+        if laps_left and self._measured:
+            said.append(f"{duration(laps_left * self._spent_s / self._measured)} left")
         return ", ".join(said)
 
     def _selected(self) -> list[Task]:
@@ -109,6 +122,11 @@ class Plan:
             pass
         tasks = self.preset.tasks
         return [task for task in tasks if self.select in f"{task.workload} {task.direction}"]
+
+
+def _processes(outcomes: list[Outcome]) -> int:
+    """How many processes have timed a task."""
+    return outcomes[-1].row.processes or 0 if outcomes else 0
 
 
 def task_key(spec: str, threads: str, task: Task) -> Key:

@@ -40,10 +40,10 @@ def sit(plan: Plan, out: Path, benchmark: list[str], *, fresh: bool) -> int:
     if earlier:
         samples = _of(earlier, runs.load_samples(out))
         plan.done, plan.started = _done(earlier, samples, plan.laps)
-        if kept := len(list(plan.tasks())) - plan.left():
+        if kept := len(plan.tasks()) - plan.left():
             print(f"bench: {kept} of them are measured already; --fresh measures them again")
-        if plan.started:
-            print(f"bench: {len(plan.started)} have had some of {plan.laps} laps, and go on")
+        if begun := plan.begun():
+            print(f"bench: {begun} have had some of {plan.laps} laps, and go on")
         if invalid := sum(_is_invalid(row, plan.laps) for row in earlier.rows):
             print(f"bench: {invalid} rows were INVALID and are measured again, if asked for")
         if not plan.left():
@@ -133,11 +133,9 @@ def _done(
             continue
         mine = groups.get(key, samples[:0]).drop(columns=list(KEY), errors="ignore")
         records = [{str(name): value for name, value in s.items()} for s in mine.to_dict("records")]
-        outcome = Outcome(Row(**row), records)
+        found[key] = [Outcome(Row(**row), records)]
         if is_twin:
-            found[whole].append(outcome)
-        else:
-            found[key] = [outcome]
+            found[whole] += found[key]
     started = {key: each for key, each in found.items() if (each[-1].row.processes or laps) < laps}
     return {key: each for key, each in found.items() if key not in started}, started
 
