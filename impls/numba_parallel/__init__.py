@@ -223,7 +223,7 @@ def _products(
 
 
 def _flat(*arrays: ndarray) -> tuple[ndarray, ...]:
-    return tuple(array.reshape(-1) for array in arrays)
+    return tuple([array.ravel() for array in arrays])
 
 
 def _work(multiply_adds: int, rows: int, groups: int) -> int:

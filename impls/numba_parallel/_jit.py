@@ -56,9 +56,9 @@ def launch(
     Inputs are handed over as read-only views, so that one compiled version serves writable and
     read-only arrays, and none can be changed.
     """
-    views = tuple(array.view() for array in inputs)
+    views = [array.view() for array in inputs]
     for view in views:
-        view.flags.writeable = False
+        view.setflags(write=False)
     chosen = kernel.serial if work < SERIAL_WORK else kernel.parallel
     chosen(*outputs, *views, *params)
 
