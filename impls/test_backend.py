@@ -362,6 +362,27 @@ def test_wrong_calls_are_refused_before_any_kernel_runs(error: ErrorCase) -> Non
     assert calls == []
 
 
+def test_a_call_that_merely_equals_a_right_one_is_refused() -> None:
+    """A right call is checked once; its likes are other calls."""
+    backend, calls = spy()
+    x, w = np.ones((1, 2, 3, 4), np.float32), np.ones((2, 2, 1, 1), np.float32)
+    backend.conv2d(x, w, None, 1, (0, 1))
+    backend.conv2d(x, w, None, [1, 1], (0, 1))
+    likes: list[tuple[Any, ...]] = [
+        (x, w, None, True, (0, 1)),
+        (x, w, None, 1.0, (0, 1)),
+        (x, w, None, 1, (False, 1)),
+        (np.ma.array(x), w, None, 1, (0, 1)),
+        (x.astype(">f4"), w, None, 1, (0, 1)),
+        (x, w.astype(np.float64), None, 1, (0, 1)),
+        (x.tolist(), w, None, 1, (0, 1)),
+    ]
+    for like in likes:
+        with pytest.raises((TypeError, ValueError)):
+            backend.conv2d(*like)
+    assert len(calls) == 2
+
+
 def test_every_method_but_those_without_rules_of_its_own_has_an_error_case() -> None:
     without = {"linear_backward", "image_to_patches_backward", "relu_backward"}
     assert set(SIGNATURES) - {error.method for error in ERRORS} <= without

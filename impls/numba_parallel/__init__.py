@@ -4,6 +4,7 @@
     _plan.py   where operands stand and how work is divided, as tables
     _strips.py strips of the source, and panels made of them
     _dense.py  the drivers: convolution, its gradients, transposed convolution, linear
+    _rest.py   pixels that are too few for a vector
     _spread.py the same where a stride sets the pixels of the result apart
     _thin.py   where a tile would be mostly empty: depthwise layers, linear ones of few rows
     _pool.py   pools, relu, patches
@@ -28,9 +29,10 @@ with one remainder modulo stride, a phase, gather from the same taps. A stride s
 the result, so the phases of a row are summed into panels of their own and put together when they
 are written; the weight, of which a phase reads every stride-th tap, is packed first. grad_weight
 sums over pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is
-packed. Groups of one or two channels would leave a tile empty: all windows of a plane are summed at
-once, the gaps between its rows included, and written without them. Extra memory is the strip, a few
-panels, the packed rows of a weight (1 MiB) and the tables.
+packed. Where an image is a pixel more than a few vectors, as 7 x 7 is, forward sums the last with
+taps in the lanes. Groups of one or two channels would leave a tile empty: all windows of a plane
+are summed at once, the gaps between its rows included, and written without them. Extra memory is
+the strip, a few panels, the packed rows of a weight (1 MiB) and the tables.
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from impls.numba_parallel._jit import inner, moving
+from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._thin import dots_task, sweep_task
@@ -37,6 +38,11 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     if plan.copy_columns == columns:
         rows, columns = 1, rows * columns
     pixels = n_images * rows * columns
+    pixels -= plan.rest
+    last_runs = rest_runs(pixels, plan.rest, rows, columns, image, plan.copy_columns)
+    rest_sums = np.zeros(plan.rest * (task.end_m - task.first_m), out.dtype)
+    values = np.empty(min(plan.rest, 1) * (TAPS + plan.block), out.dtype)
+    rest_tap = 0
     for tap in range(0, len(a_taps), plan.block):
         taps = min(plan.block, len(a_taps) - tap)
         is_first = tap == 0
@@ -69,6 +75,14 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                             held = bias[m + i] if is_first else out[at + q]
                             out[at + q] = held + block[column + q]
                         column += runs[r, 3]
+        end_tap = tap + taps
+        if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
+            add_rest(
+                rest_sums, values, seen, seen_at, last_runs, a, a_rows, source_taps, rest_tap,
+                end_tap, task,
+            )  # fmt: skip
+            rest_tap = end_tap
+    write_rest(out, strip_at, rest_sums, last_runs, out_rows, bias, plan, task)
 
 
 @inner
@@ -78,7 +92,7 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
         return
     pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     copied = aligned(plan.copy_size, out)
-    panel = aligned(plan.block * pitch, out)
+    panel = aligned(plan.panel_taps * pitch, out)
     panel[:] = 0  # lanes without a pixel: denormal garbage there would cost 100 cycles each
     panel_taps = steps(plan.block, pitch)
     runs = np.empty((pitch, 5), np.int64)

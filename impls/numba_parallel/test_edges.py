@@ -55,6 +55,11 @@ SHAPES = [
     ((2, 4, 9, 11), (6, 2, 3, 2), call(padding=((1, 2), (0, 3)), groups=2)),
     ((1, 3, 20, 21), (17, 3, 5, 3), call(stride=(2, 3), padding=((2, 2), (1, 1)))),
     ((3, 2, 10, 9), (5, 2, 3, 3), call(dilation=(2, 3), padding=((2, 2), (3, 3)))),
+    # A rest of one pixel and of two, read where they stand and copied; nothing but a rest.
+    ((1, 70, 7, 7), (20, 70, 1, 1), call()),
+    ((1, 3, 5, 10), (10, 3, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((1, 6, 14, 13), (8, 3, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)), groups=2)),
+    ((1, 40, 1, 2), (11, 40, 1, 1), call()),
     # Swept: groups of one channel or two.
     ((2, 3, 9, 21), (6, 1, 3, 5), call(padding=((1, 0), (2, 1)), groups=3)),
     ((1, 4, 12, 10), (4, 2, 4, 1), call(stride=(3, 2), dilation=(2, 1), groups=2)),

@@ -162,6 +162,33 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch, k
     assert equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("size", [(7, 7), (1, 1), (5, 10), (9, 8)])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_no_division_of_the_work_changes_a_bit(
+    monkeypatch: pytest.MonkeyPatch, kernel_size: int, size: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(4)
+    input = rng.standard_normal((1, 600, *size))
+    weight = rng.standard_normal((50, 600, kernel_size, kernel_size))
+    around = kernel_size // 2
+    params: Params = {
+        "stride": (1, 1), "padding": ((around,) * 2,) * 2, "dilation": (1, 1), "groups": 1,
+    }  # fmt: skip
+    monkeypatch.setattr(_jit, "SERIAL_WORK", 0)
+    results = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+        results.append(numba_parallel.conv(input, weight, None, **params))
+    assert equal((results[0],), (results[1],))
+    assert equal((results[0],), (results[2],))
+    zero_padded = np.pad(input, ((0, 0), (0, 0), (around,) * 2, (around,) * 2))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        zero_padded, (kernel_size, kernel_size), (2, 3)
+    )
+    expected = np.einsum("ncpqrs,ocrs->nopq", windows, weight)
+    np.testing.assert_allclose(results[0], expected, atol=1e-10)
+
+
 def cache_files(kernel: _jit.Kernel) -> list[str]:
     versions: tuple[Any, Any] = kernel
     return [version._cache._cache_file._index_name for version in versions]
