@@ -32,7 +32,8 @@ sums over pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, tr
 packed. Where an image is a pixel more than a few vectors, as 7 x 7 is, forward sums the last with
 taps in the lanes. Groups of one or two channels would leave a tile empty: all windows of a plane
 are summed at once, the gaps between its rows included, and written without them. Extra memory is
-the strip, a few panels, the packed rows of a weight (1 MiB) and the tables.
+the strip, a few panels, the packed rows of a weight or the sums of small images that are put
+together (1 MiB), and the tables.
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles.
 

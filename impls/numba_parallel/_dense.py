@@ -13,23 +13,22 @@ from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._thin import dots_task, sweep_task
-from impls.numba_parallel._tile import ISA, pack_columns, tile
+from impls.numba_parallel._tile import ISA, move_rows, pack_columns, tile
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
 
 
 @inner
 def _correlate_strip(out, source, a, bias, plan, task, tables, work):
-    """Fill a task's pixels, which lie side by side in out, in its rows."""
+    """Fill a task's pixels, which lie side by side in out or in images one after the other."""
     a_rows, out_rows, a_taps, source_taps, _, phases = tables
     copied, panel, panel_taps, runs = work
     size = out.itemsize
     pitch = VECTORS * (VECTOR_BYTES // size)
-    block = aligned(ROWS * pitch, out)
-    block_rows = steps(ROWS, pitch)
-    zeros = np.zeros(ROWS, out.dtype)
     n_images = task.end_image - task.first_image
+    n_rows = task.end_m - task.first_m
     rows, columns = task.end_row - task.first_row, plan.out_columns
+    image_pixels = rows * columns
     seen, seen_at, image = strip(
         copied, source, plan, phases, task.first_image, n_images, task.group * plan.channels,
         plan.channels, task.first_row, rows,
@@ -40,49 +39,43 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     pixels = n_images * rows * columns
     pixels -= plan.rest
     last_runs = rest_runs(pixels, plan.rest, rows, columns, image, plan.copy_columns)
-    rest_sums = np.zeros(plan.rest * (task.end_m - task.first_m), out.dtype)
+    rest_sums = np.zeros(plan.rest * n_rows, out.dtype)
     values = np.empty(min(plan.rest, 1) * (TAPS + plan.block), out.dtype)
     rest_tap = 0
+    bias, out_rows, a_rows = bias[task.first_m :], out_rows[task.first_m :], a_rows[task.first_m :]
+    # Pixels of several images are summed side by side, and taken apart at the end.
+    together = aligned(min(n_images - 1, 1) * n_rows * pixels, out)
+    if n_images > 1:
+        to, to_rows = together.ctypes.data, steps(n_rows, pixels, ROWS)
+    else:
+        to, to_rows = out.ctypes.data + strip_at * size, out_rows
     for tap in range(0, len(a_taps), plan.block):
         taps = min(plan.block, len(a_taps) - tap)
-        is_first = tap == 0
         for x in range(0, pixels, pitch):
             width = min(pitch, pixels - x)
             n_runs = find_runs(runs, x, width, rows, columns, image, plan.copy_columns)
             b, b_taps, b_tap = operand(
                 panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps
             )
-            is_whole = runs[0, 0] == runs[n_runs - 1, 0]
-            out_at = strip_at + runs[0, 0] * plan.out_image + runs[0, 1] * plan.out_row + runs[0, 2]
-            for m in range(task.first_m, task.end_m, ROWS):
-                height = min(ROWS, task.end_m - m)
-                if is_whole:
-                    to, to_rows, begin, row = out.ctypes.data + out_at * size, out_rows, bias, m
-                else:
-                    to, to_rows, begin, row = block.ctypes.data, block_rows, zeros, 0
+            for m in range(0, n_rows, ROWS):
                 tile(
-                    out, b, b_taps, b_tap, a.ctypes.data, a_rows, m, a_taps, tap, taps, to,
-                    to_rows, begin, row, is_first or not is_whole, height, width,
+                    out, b, b_taps, b_tap, a.ctypes.data, a_rows, m, a_taps, tap, taps,
+                    to + x * size, to_rows, bias, m, tap == 0, min(ROWS, n_rows - m), width,
                 )  # fmt: skip
-                if is_whole:
-                    continue
-                for i in range(height):
-                    column = i * pitch
-                    for r in range(n_runs):
-                        at = strip_at + out_rows[m + i] + runs[r, 2]
-                        at += runs[r, 0] * plan.out_image + runs[r, 1] * plan.out_row
-                        for q in range(runs[r, 3]):
-                            held = bias[m + i] if is_first else out[at + q]
-                            out[at + q] = held + block[column + q]
-                        column += runs[r, 3]
         end_tap = tap + taps
         if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
             add_rest(
-                rest_sums, values, seen, seen_at, last_runs, a, a_rows, source_taps, rest_tap,
-                end_tap, task,
+                rest_sums, values, seen, seen_at, last_runs, a, a_rows, n_rows, source_taps,
+                rest_tap, end_tap,
             )  # fmt: skip
             rest_tap = end_tap
-    write_rest(out, strip_at, rest_sums, last_runs, out_rows, bias, plan, task)
+    write_rest(out, strip_at, rest_sums, last_runs, n_rows, out_rows, bias, plan)
+    if n_images > 1:
+        for m in range(n_rows):
+            move_rows(
+                out, strip_at + out_rows[m], plan.out_image, together, m * pixels, image_pixels,
+                n_images, image_pixels,
+            )  # fmt: skip
 
 
 @inner

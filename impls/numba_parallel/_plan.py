@@ -46,6 +46,9 @@ PACKED_PIXELS = 192
 THIN_ROWS = 3
 # Pixels that small images are put together for, so that few vectors are partly empty.
 STRIP_PIXELS = 384
+# Bytes of their sums, which a task keeps beside one another: writing each panel of 48 pixels to two
+# images, tap block by tap block, took twice as long in all. With less, more tasks copy their strip.
+TOGETHER_BYTES = 1 << 20
 
 
 def _record(*names: str) -> np.dtype[np.void]:
@@ -238,6 +241,9 @@ def _correlation(
         row_bytes = channels * prod(call.weight[2:]) * call.itemsize
         most = min(SPREAD_ROWS, PACKED_BYTES // row_bytes) if is_packed else SPREAD_ROWS
         strips, fewest = 1, _ceil(n_rows, max(ISA.rows, most))
+    elif images > 1:
+        most = TOGETHER_BYTES // (images * lines * columns * call.itemsize)
+        fewest = _ceil(n_rows, max(ISA.rows, most))
     if thin:
         cut_rows = [(0, *cut) for cut in _cut_groups(call, n_rows)]
     else:

@@ -23,27 +23,28 @@ def rest_runs(first, count, rows, columns, image, row):
 
 
 @inner
-def add_rest(sums, values, seen, seen_at, runs, a, a_rows, source_taps, first_tap, end_tap, task):
-    """Add products of some taps to sums (pixels, rows). values: room for so many."""
-    rows, at = task.end_m - task.first_m, np.int64(0)
+def add_rest(
+    sums, values, seen, seen_at, runs, a, a_rows, n_rows, source_taps, first_tap, end_tap
+):  # fmt: skip
+    """Add products of some taps to sums (pixels, n_rows). values: room for so many."""
+    at = np.int64(0)
     for r in range(len(runs)):
         for q in range(runs[r, 3]):
             for k in range(first_tap, end_tap):
                 values[k - first_tap] = seen[seen_at + runs[r, 4] + q + source_taps[k]]
             dots(
-                sums, at, values, 0, 0, a, first_tap, a_rows, task.first_m, 0, rows, 1,
-                end_tap - first_tap,
+                sums, at, values, 0, 0, a, first_tap, a_rows, 0, 0, n_rows, 1, end_tap - first_tap
             )  # fmt: skip
-            at += rows
+            at += n_rows
 
 
 @inner
-def write_rest(out, strip_at, sums, runs, out_rows, bias, plan, task):
+def write_rest(out, strip_at, sums, runs, n_rows, out_rows, bias, plan):
     """Write the sums, with the bias."""
     i = 0
     for r in range(len(runs)):
         at = strip_at + runs[r, 0] * plan.out_image + runs[r, 1] * plan.out_row + runs[r, 2]
         for q in range(runs[r, 3]):
-            for m in range(task.first_m, task.end_m):
+            for m in range(n_rows):
                 out[at + q + out_rows[m]] = bias[m] + sums[i]
                 i += 1
