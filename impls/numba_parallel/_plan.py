@@ -34,7 +34,9 @@ LINEAR_BLOCK = 64
 # 256 channels at 56 x 56 took 0.8 of the time where they stand. Rows of one pixel, as linear layers
 # have, are never copied: that took 50 times as long.
 DIRECT_BYTES = 1 << 22
-# Bytes of a strip's copy: it stays in L2 beside the part of the weight that one block reads.
+# Bytes of a strip's copy: it stays in L2 beside the part of the weight that one block reads. But a
+# strip has STRIP_PIXELS, since each reads the whole weight again: 1024 channels at 56 x 56 took 1.6
+# times as long with strips of a single row. A block reads its own channels of the copy alone.
 STRIP_BYTES = 1 << 19
 # Rows of a task whose pixels stand apart: the sums of a panel, 24 KiB a column phase, stay in L2.
 SPREAD_ROWS = 128
@@ -44,7 +46,7 @@ PACKED_BYTES = 1 << 20
 PACKED_PIXELS = 192
 # Rows of a group that has too few for a tile, as in depthwise layers: these are swept.
 THIN_ROWS = 3
-# Pixels that small images are put together for, so that few vectors are partly empty.
+# Small images are put together for so many, so that few vectors are partly empty.
 STRIP_PIXELS = 384
 # Bytes of their sums, which a task keeps beside one another: writing each panel of 48 pixels to two
 # images, tap block by tap block, took twice as long in all. With less, more tasks copy their strip.
@@ -424,7 +426,7 @@ def _strips(n_images: int, lines: int, columns: int, line_bytes: int, halo: int)
         return min(n_images, _ceil(STRIP_PIXELS, pixels)), 1
     if not line_bytes:
         return 1, 1
-    room = max(1, STRIP_BYTES // line_bytes - halo)
+    room = max(_ceil(STRIP_PIXELS, columns), STRIP_BYTES // line_bytes - halo)
     return 1, _ceil(lines, room)
 
 
