@@ -191,7 +191,7 @@ def _planner(op: OpSpec, names: Sequence[str]) -> Callable[..., _Planned]:
     """A function from a call's operands and other arguments to its plan; raises for a wrong call.
 
     names: of the operands and of the others. What was found right once is not checked again: the
-    checks and the plan take 15 us, some small layers 30.
+    gate took 19 us of a call, without these checks 14, and small layers take 30.
     """
     operands = [operand for operand in op.operands if operand.name in names]
     known: dict[Any, _Planned] = {}

@@ -31,7 +31,7 @@ FEW_PIXELS_BLOCK = 512
 LINEAR_BLOCK = 64
 # Bytes of an image that is read where it stands. What is far larger than L2 comes faster in whole
 # rows, as it is copied, than by the 48 pixels of a panel: 1.4 times for 64 channels at 388 x 388;
-# 256 channels at 56 x 56 took 0.8 of the time where they stand. Rows of one pixel, as linear layers
+# 256 channels at 56 x 56 took 0.9 of the time where they stand. Rows of one pixel, as linear layers
 # have, are never copied: that took 50 times as long.
 DIRECT_BYTES = 1 << 22
 # Bytes of a strip's copy: it stays in L2 beside the part of the weight that one block reads. But a
