@@ -120,7 +120,9 @@ def _backward(op: OpSpec) -> Callable[..., Any]:
         grad_output, values = arguments[0], arguments[1:end]
         mask = _output_mask(op, getattr(arguments, "output_mask", None))
         plan, shapes, expected = planned(values, arguments[end : len(names)])
-        _check_grad_output(grad_output, required[0], values[0], expected)
+        check_float_array("grad_output", grad_output)
+        check_same_dtype({required[0]: values[0], "grad_output": grad_output})
+        check_shape("grad_output", grad_output, expected, "the shape of the output")
         indices = getattr(arguments, "indices", None)
         if indices is not None:
             height, width = plan.shape("input")[2:]
@@ -211,10 +213,11 @@ def _planner(op: OpSpec, names: Sequence[str]) -> Callable[..., _Planned]:
         return found
 
     def made(values: Sequence[Any], others: Sequence[Any]) -> _Planned:
+        arrays = {}
         for operand, value in zip(operands, values, strict=True):
             if value is not None or not operand.optional:
                 check_float_array(operand.name, value)
-        arrays = {name: v for name, v in zip(names, values, strict=False) if v is not None}
+                arrays[operand.name] = value
         check_same_dtype(arrays)
         for operand in operands:
             if operand.name in arrays:
@@ -249,13 +252,6 @@ def _prepared(values: Sequence[Any], shapes: Sequence[Shape | None]) -> list[Any
         None if shape is None else prepared(value, shape)
         for value, shape in zip(values, shapes, strict=True)
     ]
-
-
-def _check_grad_output(grad_output: Any, name: str, first: ndarray, expected: Shape) -> None:
-    """Raise unless grad_output has the dtype of the first operand and the shape of the output."""
-    check_float_array("grad_output", grad_output)
-    check_same_dtype({name: first, "grad_output": grad_output})
-    check_shape("grad_output", grad_output, expected, "the shape of the output")
 
 
 def _output_mask(op: OpSpec, mask: Any) -> tuple[bool, ...]:

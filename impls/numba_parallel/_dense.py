@@ -36,8 +36,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     strip_at = task.first_image * plan.out_image + task.first_row * plan.out_row
     if plan.copy_columns == columns:
         rows, columns = 1, rows * columns
-    pixels = n_images * rows * columns
-    pixels -= plan.rest
+    pixels = n_images * rows * columns - plan.rest
     last_runs = rest_runs(pixels, plan.rest, rows, columns, image, plan.copy_columns)
     rest_sums = np.zeros(plan.rest * n_rows, out.dtype)
     values = np.empty(min(plan.rest, 1) * (TAPS + plan.block), out.dtype)
@@ -85,7 +84,8 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
         return
     pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     copied = aligned(plan.copy_size, out)
-    panel = aligned(plan.panel_taps * pitch, out)
+    # Few pixels that are read where they stand fill no panel.
+    panel = aligned(0 if plan.rest and plan.is_direct else plan.block * pitch, out)
     panel[:] = 0  # lanes without a pixel: denormal garbage there would cost 100 cycles each
     panel_taps = steps(plan.block, pitch)
     runs = np.empty((pitch, 5), np.int64)

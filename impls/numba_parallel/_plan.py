@@ -64,7 +64,6 @@ PLAN = _record(
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
     "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows", "rest",
-    "panel_taps",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -291,11 +290,12 @@ def _correlation(
             )  # fmt: skip
             first_tap += count
             longest = max(longest, count)
-    if rest and is_direct:
-        plan["block"], plan["panel_taps"] = _even(longest, FEW_PIXELS_BLOCK), 0
-    else:
-        is_linear = is_direct and source[3] == 1
-        plan["block"] = plan["panel_taps"] = _even(longest, LINEAR_BLOCK if is_linear else BLOCK)
+    most_taps = BLOCK
+    if is_direct and rest:
+        most_taps = FEW_PIXELS_BLOCK
+    elif is_direct and source[3] == 1:
+        most_taps = LINEAR_BLOCK
+    plan["block"] = _even(longest, most_taps)
     a_rows = [g * group + m * row for g in range(call.groups) for m in range(n_rows)]
     return CorrelationTables(
         plans=_filled(PLAN, [plan]),
@@ -356,7 +356,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
-        "group_rows": n_rows, "rest": 0, "panel_taps": 0,
+        "group_rows": n_rows, "rest": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)
