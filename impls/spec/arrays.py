@@ -63,12 +63,19 @@ def check_indices(value: Any, expected: Shape, plane: int) -> None:
         )
 
 
+def is_plain(array: ndarray) -> bool:
+    """Whether an array is as kernels get it, but perhaps unaligned."""
+    # NumPy calls an array contiguous that is reversed along an axis of length 1.
+    is_forward = min(array.strides, default=0) >= 0
+    return type(array) is ndarray and array.flags.c_contiguous and is_forward
+
+
 def prepared(array: ndarray, shape: Shape) -> ndarray:
     """The array as kernels get it: `shape`, C-contiguous, aligned, plain ndarray."""
-    if type(array) is not ndarray or not (array.flags.c_contiguous and array.flags.aligned):
+    if not (is_plain(array) and array.flags.aligned):
         array = np.require(array, requirements=("C", "A", "E"))
-    elif min(array.strides, default=0) < 0:  # reversed along an axis of length 1: contiguous too
-        array = array.copy()
+        if not is_plain(array):
+            array = array.copy()
     return array.reshape(shape)
 
 
