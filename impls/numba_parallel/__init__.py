@@ -42,13 +42,16 @@ function. Outputs are allocated by NumPy, outside compiled code: large arrays ge
 What a kernel receives and returns: impls/spec/interface.py.
 """
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
 from impls.numba_parallel import _dense, _pool, _thin
-from impls.numba_parallel._jit import launch, threads_for
+from impls.numba_parallel._jit import available_threads, is_parallel, launch
 from impls.numba_parallel._plan import (
     Call,
     forward_tables,
@@ -175,15 +178,13 @@ def _windows(
 ) -> ndarray:  # fmt: skip
     """(N, O, P, Q) of a shape: every place sums a window of the input."""
     output = np.empty(shape, input.dtype)
-    bias = np.zeros(shape[1], input.dtype) if bias is None else bias
-    inputs = (input, weight, bias)
     if len(input):
-        work = _work(output.size * weight[0].size, weight.shape[0], groups)
-        call = Call(
-            input.shape, weight.shape, shape, stride, padding, dilation, groups, input.itemsize,
-            threads_for(work),
+        job = _job(
+            forward_tables, input.shape, weight.shape, shape, stride, padding, dilation, groups,
+            input.dtype, available_threads(),
         )  # fmt: skip
-        launch(_dense.correlate, work, _flat(output), _flat(*inputs), *forward_tables(call))
+        inputs = (input, weight, job.no_bias if bias is None else bias)
+        launch(_dense.correlate, job.work, _flat(output), _flat(*inputs), *job.tables)
     return output
 
 
@@ -194,15 +195,13 @@ def _spread(
 ) -> ndarray:  # fmt: skip
     """(N, C, H, W) of a shape: every place gathers from the windows that it lies in."""
     result = np.empty(shape, grad_output.dtype)
-    bias = np.zeros(shape[1], result.dtype) if bias is None else bias
-    inputs = (grad_output, weight, bias)
     if len(grad_output):
-        work = _work(grad_output.size * weight[0].size, weight.shape[1] * groups, groups)
-        call = Call(
-            shape, weight.shape, grad_output.shape, stride, padding, dilation, groups,
-            result.itemsize, threads_for(work),
+        job = _job(
+            grad_input_tables, shape, weight.shape, grad_output.shape, stride, padding, dilation,
+            groups, result.dtype, available_threads(),
         )  # fmt: skip
-        launch(_dense.correlate, work, _flat(result), _flat(*inputs), *grad_input_tables(call))
+        inputs = (grad_output, weight, job.no_bias if bias is None else bias)
+        launch(_dense.correlate, job.work, _flat(result), _flat(*inputs), *job.tables)
     return result
 
 
@@ -212,26 +211,45 @@ def _products(
 ) -> ndarray:  # fmt: skip
     """(O, C // groups, R, S) of a shape: every tap sums over images and pixels."""
     result = np.empty(shape, input.dtype)
-    inputs = (grad_output, input)
     if not len(input):
         result[:] = 0
-    else:
-        work = _work(grad_output.size * result[0].size, shape[0], groups)
-        call = Call(
-            input.shape, shape, grad_output.shape, stride, padding, dilation, groups,
-            input.itemsize, threads_for(work),
-        )  # fmt: skip
-        launch(_dense.multiply, work, _flat(result), _flat(*inputs), *grad_weight_tables(call))
+        return result
+    job = _job(
+        grad_weight_tables, input.shape, shape, grad_output.shape, stride, padding, dilation,
+        groups, input.dtype, available_threads(),
+    )  # fmt: skip
+    launch(_dense.multiply, job.work, _flat(result), _flat(grad_output, input), *job.tables)
     return result
 
 
-def _flat(*arrays: ndarray) -> tuple[ndarray, ...]:
-    return tuple([array.ravel() for array in arrays])
+class Job(NamedTuple):
+    """What the shapes and parameters of a dense call decide.
+
+    work: as many multiply-adds of a loop over planes take its time. no_bias: a bias of zeros.
+    """
+
+    work: int
+    no_bias: ndarray
+    tables: Sequence[ndarray]
 
 
-def _work(multiply_adds: int, rows: int, groups: int) -> int:
-    """As many multiply-adds of a loop over planes take the time of these."""
-    return multiply_adds // (SWEEP_SPEED if is_thin(rows, groups) else TILE_SPEED)
+@lru_cache(maxsize=1024)
+def _job(
+    make: Callable[[Call], Sequence[ndarray]], input: Shape, weight: Shape, output: Shape,
+    stride: Pair, padding: PaddingPairs, dilation: Pair, groups: int, dtype: np.dtype[Any],
+    threads: int,
+) -> Job:  # fmt: skip
+    """The job of a call with so many threads; make: what makes its tables."""
+    rows = input[1] if make is grad_input_tables else output[1]
+    speed = SWEEP_SPEED if is_thin(rows, groups) else TILE_SPEED
+    work = prod(output) * prod(weight[1:]) // speed
+    threads = threads if is_parallel(work) else 1
+    call = Call(input, weight, output, stride, padding, dilation, groups, dtype.itemsize, threads)
+    return Job(work, np.zeros(rows, dtype), make(call))
+
+
+def _flat(*arrays: ndarray) -> list[ndarray]:
+    return [array.reshape(-1) for array in arrays]
 
 
 def max_pool(

@@ -7,7 +7,7 @@ float; and tuples must be taken apart before the prange. Kernels hold the GIL: c
 take turns, which every threading layer of Numba survives.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -22,10 +22,15 @@ from numpy import ndarray
 SERIAL_WORK = 100_000
 
 
-def threads_for(work: int) -> int:
-    """How many threads a call of so many multiply-adds may use."""
+def available_threads() -> int:
+    """How many threads a call may use."""
     threads: int = numba.config.NUMBA_NUM_THREADS
-    return 1 if work < SERIAL_WORK else threads
+    return threads
+
+
+def is_parallel(work: int) -> bool:
+    """Whether a call of so many multiply-adds is worth several threads."""
+    return work >= SERIAL_WORK
 
 
 def _digest() -> str:
@@ -47,8 +52,8 @@ class Kernel(NamedTuple):
 def launch(
     kernel: Kernel,
     work: int,
-    outputs: tuple[ndarray, ...],
-    inputs: tuple[ndarray, ...],
+    outputs: Sequence[ndarray],
+    inputs: Sequence[ndarray],
     *params: Any,
 ) -> None:
     """Run a kernel whose call costs about `work` multiply-adds: it fills the outputs.
@@ -59,7 +64,7 @@ def launch(
     views = [array.view() for array in inputs]
     for view in views:
         view.setflags(write=False)
-    chosen = kernel.serial if work < SERIAL_WORK else kernel.parallel
+    chosen = kernel.parallel if is_parallel(work) else kernel.serial
     chosen(*outputs, *views, *params)
 
 

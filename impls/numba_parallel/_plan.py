@@ -1,9 +1,8 @@
 """Where operands stand and how work is divided, as tables that compiled code reads.
 
-Everything depends on shapes and parameters alone, so repeated calls share one set of tables.
+Everything depends on shapes and parameters alone: repeated calls share one set of tables.
 """
 
-from functools import lru_cache
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -188,7 +187,6 @@ class CorrelationTables(NamedTuple):
     phases: ndarray
 
 
-@lru_cache(maxsize=256)
 def forward_tables(call: Call) -> CorrelationTables:
     """Rows are output channels, their sums run over input channels and taps."""
     _, in_group, kernel_h, kernel_w = call.weight
@@ -199,7 +197,6 @@ def forward_tables(call: Call) -> CorrelationTables:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
 def grad_input_tables(call: Call) -> CorrelationTables:
     """Rows are input channels, their sums run over output channels and taps."""
     out_channels, in_group, kernel_h, kernel_w = call.weight
@@ -322,7 +319,6 @@ class ProductTables(NamedTuple):
     phases: ndarray
 
 
-@lru_cache(maxsize=256)
 def grad_weight_tables(call: Call) -> ProductTables:
     """Rows are output channels, columns input channels and taps; sums run over pixels."""
     all_rows, channels = call.weight[:2]

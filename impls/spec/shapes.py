@@ -42,9 +42,8 @@ def conv_output(
     input: Shape, weight: Shape, *, stride: Pair, padding: PaddingPairs, dilation: Pair
 ) -> Shape:
     """(N, O, P, Q) of a convolution. input (N, C, H, W), weight (O, C // groups, R, S)."""
-    p, q = (
-        conv_size(input[2 + a], weight[2 + a], stride[a], padding[a], dilation[a]) for a in (0, 1)
-    )
+    p = conv_size(input[2], weight[2], stride[0], padding[0], dilation[0])
+    q = conv_size(input[3], weight[3], stride[1], padding[1], dilation[1])
     return input[0], weight[0], p, q
 
 
