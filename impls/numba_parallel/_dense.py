@@ -54,7 +54,17 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
             width = min(pitch, pixels - x)
             n_runs = find_runs(runs, x, width, rows, columns, image, plan.copy_columns)
             b, b_taps, b_tap = operand(
-                panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps
+                panel,
+                panel_taps,
+                runs,
+                n_runs,
+                width,
+                seen,
+                seen_at,
+                source_taps,
+                tap,
+                taps,
+                n_rows,
             )
             for m in range(0, n_rows, ROWS):
                 tile(

@@ -121,7 +121,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
                         taps = min(plan.block, end_tap - tap)
                         b, b_taps, b_tap = operand(
                             panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
-                            source_taps, tap, taps,
+                            source_taps, tap, taps, n_rows,
                         )  # fmt: skip
                         for i in range(0, n_rows, ROWS):
                             tile(
