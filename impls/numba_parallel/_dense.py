@@ -8,7 +8,7 @@ stand is in the plan (_plan.py); see the package's page for a drawing.
 import numpy as np
 from numba import prange
 
-from impls.numba_parallel._jit import inner, moving
+from impls.numba_parallel._jit import inlined, inner, moving
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
@@ -40,12 +40,12 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     last_runs = rest_runs(pixels, plan.rest, rows, columns, image, plan.copy_columns)
     rest_sums = np.zeros(plan.rest * n_rows, out.dtype)
     values = np.empty(min(plan.rest, 1) * (TAPS + plan.block), out.dtype)
-    rest_tap = 0
+    rest_tap = np.int64(0)
     bias, out_rows, a_rows = bias[task.first_m :], out_rows[task.first_m :], a_rows[task.first_m :]
     # Pixels of several images are summed side by side, and taken apart at the end.
     together = aligned(min(n_images - 1, 1) * n_rows * pixels, out)
     if n_images > 1:
-        to, to_rows = together.ctypes.data, steps(n_rows, pixels, ROWS)
+        to, to_rows = together.ctypes.data, steps(n_rows, pixels)
     else:
         to, to_rows = out.ctypes.data + strip_at * size, out_rows
     for tap in range(0, len(a_taps), plan.block):
@@ -87,7 +87,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
             )  # fmt: skip
 
 
-@inner
+@inlined
 def _correlate_task(out, source, a, bias, plan, task, tables):
     if plan.is_thin:
         sweep_task(out, source, a, bias, plan, task, tables)
@@ -170,7 +170,7 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
                 )  # fmt: skip
 
 
-@inner
+@inlined
 def _multiply_task(out, a, source, plan, task, strips, tables):
     if plan.is_thin:
         dots_task(out, a, source, plan, task, strips, tables)

@@ -83,14 +83,14 @@ def spread(out, source, a, bias, plan, task, tables, work):
     # One panel more: write_pairs reads whole vectors.
     sums = aligned((step * n_rows + 1) * pitch, out)
     # Tiles reach beyond the last row: they see it again.
-    sums_rows = steps(n_rows, pitch, ROWS)
+    sums_rows = steps(n_rows, pitch)
     bias, out_rows, a_rows = bias[task.first_m :], out_rows[task.first_m :], a_rows[task.first_m :]
     weight = a.ctypes.data
     packed = aligned(plan.is_packed * len(a_taps) * n_rows, out)
     if plan.is_packed:
         _pack_weight(packed, a, a_rows, a_taps, n_rows)
         weight = packed.ctypes.data
-        a_rows, a_taps = steps(n_rows, 1, ROWS), steps(len(a_taps), n_rows)
+        a_rows, a_taps = steps(n_rows, np.int64(1)), steps(len(a_taps), n_rows)
     seen_runs = np.empty((pitch, 5), np.int64)
     for first_row in range(task.first_row, task.end_row, plan.strip_rows):
         end_row = min(task.end_row, first_row + plan.strip_rows)

@@ -21,10 +21,10 @@ def aligned(size, like):
 
 
 @inner
-def steps(count, step, beyond=0):
-    """0, step, 2 * step, ...: a table of `count` offsets; the last is repeated `beyond` times."""
-    table = np.empty(count + beyond, np.int64)
-    for i in range(count + beyond):
+def steps(count, step):
+    """0, step, 2 * step, ...: `count` offsets, the last repeated for a tile's rows."""
+    table = np.empty(count + ISA.rows, np.int64)
+    for i in range(count + ISA.rows):
         table[i] = min(i, count - 1) * step
     return table
 

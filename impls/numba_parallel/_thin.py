@@ -20,7 +20,7 @@ FEATURES = 2048
 def _see(copied, source, plan, phases, image, channel, channels, first_row, rows):
     """Copy what rows of windows see of some channels; where that is padding, copied is 0 before."""
     if plan.step_h > 1 or plan.step_w > 1:
-        strip(copied, source, plan, phases, image, 1, channel, channels, first_row, rows)
+        strip(copied, source, plan, phases, image, np.int64(1), channel, channels, first_row, rows)
         return
     top, left = plan.top - first_row, plan.left
     first, end = max(0, top), min(rows + plan.halo, plan.height + top)
