@@ -17,8 +17,8 @@ How a dense convolution runs, here forward (the gradients differ in their tables
       v                         phase lie side by side. Left out where nothing is padded (1 x 1)
     strip (C, phases, rows, columns)
       |  pack, per block of     a panel: for each tap (c, r, s) of the block, what 48 successive
-      v  128 taps               windows see there, in a row. One run of whole vectors is not packed
-    panel (taps, 48 pixels)     but read where it stands
+      v  128 taps               windows see there, in a row. What fewer than 64 channels read, one
+    panel (taps, 48 pixels)     run of whole vectors, is read where it stands
       |  tile, per 8 output     out[8 channels, 48 pixels] += weight[8, taps] @ panel: 24 registers
       v  channels               of sums, the weight read as it lies, the output written in place
     output (N, O, P, Q)
