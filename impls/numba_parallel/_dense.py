@@ -11,11 +11,17 @@ from numba import prange
 from impls.numba_parallel._jit import inlined, inner, moving
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
-from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
+from impls.numba_parallel._strips import PACKED_ROWS, aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._thin import dots_task, sweep_task
 from impls.numba_parallel._tile import ISA, move_rows, pack_columns, tile
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
+
+
+@inlined
+def _has_no_panel(plan):
+    """Whether all pixels are read where they stand, too few to fill a panel."""
+    return plan.rest > 0 and plan.is_direct > 0
 
 
 @inner
@@ -48,6 +54,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
         to, to_rows = together.ctypes.data, steps(n_rows, pixels)
     else:
         to, to_rows = out.ctypes.data + strip_at * size, out_rows
+    is_packed = n_rows >= PACKED_ROWS and not _has_no_panel(plan)
     for tap in range(0, len(a_taps), plan.block):
         taps = min(plan.block, len(a_taps) - tap)
         for x in range(0, pixels, pitch):
@@ -64,7 +71,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                 source_taps,
                 tap,
                 taps,
-                n_rows,
+                is_packed,
             )
             for m in range(0, n_rows, ROWS):
                 tile(
@@ -94,8 +101,7 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
         return
     pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     copied = aligned(plan.copy_size, out)
-    # Few pixels that are read where they stand fill no panel.
-    panel = aligned(0 if plan.rest and plan.is_direct else plan.block * pitch, out)
+    panel = aligned(0 if _has_no_panel(plan) else plan.block * pitch, out)
     panel[:] = 0  # lanes without a pixel: denormal garbage there would cost 100 cycles each
     panel_taps = steps(plan.block, pitch)
     runs = np.empty((pitch, 5), np.int64)

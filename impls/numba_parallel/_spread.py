@@ -8,7 +8,7 @@ once.
 import numpy as np
 
 from impls.numba_parallel._jit import inner
-from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
+from impls.numba_parallel._strips import PACKED_ROWS, aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._tile import ISA, tile, write_pairs
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
@@ -121,7 +121,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
                         taps = min(plan.block, end_tap - tap)
                         b, b_taps, b_tap = operand(
                             panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
-                            source_taps, tap, taps, n_rows,
+                            source_taps, tap, taps, n_rows >= PACKED_ROWS,
                         )  # fmt: skip
                         for i in range(0, n_rows, ROWS):
                             tile(

@@ -111,15 +111,14 @@ def find_runs(found, first, count, rows, columns, image, row):
 
 @inner
 def operand(
-    panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps, n_rows
+    panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps, is_packed
 ):  # fmt: skip
     """(address, offsets, first offset) of what taps see at runs of `width` pixels in all.
 
-    n_rows: how many rows of sums read it.
+    is_packed: whether it goes through the panel even where it could be read in place.
     """
     lanes = VECTOR_BYTES // seen.itemsize
-    is_read_often = n_rows >= PACKED_ROWS and len(panel) > 0
-    if n_runs == 1 and width % lanes == 0 and not is_read_often:
+    if n_runs == 1 and width % lanes == 0 and not is_packed:
         # One run of whole vectors is read where it stands.
         return seen.ctypes.data + (seen_at + runs[0, 4]) * seen.itemsize, source_taps, tap
     column = np.int64(0)
