@@ -17,7 +17,7 @@ PACKED_ROWS = 64
 def aligned(size, like):
     """An empty array that starts a cache line, as long vectors want it."""
     array = np.empty(size + CACHE_LINE // like.itemsize, like.dtype)
-    return array[-array.ctypes.data % CACHE_LINE // like.itemsize :]
+    return array[-array.ctypes.data % CACHE_LINE // like.itemsize :][:size]
 
 
 @inner

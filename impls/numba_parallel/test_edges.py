@@ -1,7 +1,7 @@
-"""Dense kernels on each register set, on arrays that end where readable memory ends.
+"""Dense kernels on each register set, where memory ends: every array's, and their own panels'.
 
-A read or write beyond an array ends the process, so this file runs itself in one of its own: as a
-script it prints the bytes of a vector, then "right".
+A read or write beyond one of them ends the process, so this file runs itself in one of its own: as
+a script it prints the bytes of a vector, then "right".
 """
 
 import ctypes
@@ -12,16 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import carray, njit
 from numpy import ndarray
 
 from impls import im2col, numba_parallel
-from impls.numba_parallel import _jit
+from impls.numba_parallel import _dense, _jit, _spread, _thin
+from impls.numba_parallel._plan import CACHE_LINE
 from impls.numba_parallel._tile import ISA
 from impls.spec.plan import Params
 
 PAGE = mmap.PAGESIZE
 NO_ACCESS = 0
 LIBC = ctypes.CDLL(None, use_errno=True)
+MAP, PROTECT = LIBC.mmap, LIBC.mprotect
+MAP.argtypes = [ctypes.c_size_t] * 2 + [ctypes.c_int] * 3 + [ctypes.c_long]
+MAP.restype = ctypes.POINTER(ctypes.c_uint8)
+PROTECT.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
+PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 HELD: list[mmap.mmap] = []
 
 
@@ -31,12 +39,25 @@ def at_the_edge(array: ndarray) -> ndarray:
     memory = mmap.mmap(-1, (pages + 1) * PAGE)
     HELD.append(memory)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    if LIBC.mprotect(ctypes.c_void_p(start + pages * PAGE), ctypes.c_size_t(PAGE), NO_ACCESS):
+    if PROTECT(start + pages * PAGE, PAGE, NO_ACCESS):
         raise OSError(ctypes.get_errno(), "mprotect")
     offset = pages * PAGE - array.nbytes
     copy = np.frombuffer(memory, array.dtype, array.size, offset).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+@njit
+def aligned_at_the_edge(size, like):  # type: ignore[no-untyped-def]
+    """_strips.aligned, of NaN: its last cache line is the last before a page without access."""
+    n_bytes = -(-size * like.itemsize // CACHE_LINE) * CACHE_LINE
+    end = -(-n_bytes // PAGE) * PAGE
+    memory = carray(MAP(0, end + PAGE, READ_WRITE, PRIVATE, -1, 0), end)
+    if PROTECT(memory.ctypes.data + end, PAGE, NO_ACCESS):
+        raise OSError("mprotect")
+    array = memory[end - n_bytes :].view(like.dtype)[:size]
+    array[:] = np.nan
+    return array
 
 
 def call(**given: object) -> Params:
@@ -51,9 +72,13 @@ SHAPES = [
     ((1, 3, 8, 12), (9, 3, 1, 1), call()),
     ((2, 70, 7, 7), (20, 70, 1, 1), call()),
     ((1, 5, 3, 400), (3, 5, 1, 1), call()),
+    # The same, with so many rows that panels are packed; with a rest there is no panel.
+    ((1, 150, 8, 12), (70, 150, 1, 1), call()),
+    ((1, 70, 7, 7), (70, 70, 1, 1), call()),
     # Copied: padding, strides, groups, dilation, windows of one column.
     ((2, 4, 9, 11), (6, 2, 3, 2), call(padding=((1, 2), (0, 3)), groups=2)),
     ((1, 3, 20, 21), (17, 3, 5, 3), call(stride=(2, 3), padding=((2, 2), (1, 1)))),
+    ((1, 70, 9, 8), (66, 70, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)))),
     ((3, 2, 10, 9), (5, 2, 3, 3), call(dilation=(2, 3), padding=((2, 2), (3, 3)))),
     # A rest of one pixel and of two, read where they stand and copied; nothing but a rest.
     ((1, 70, 7, 7), (20, 70, 1, 1), call()),
@@ -67,6 +92,8 @@ SHAPES = [
 
 
 def main() -> None:
+    for module in (_dense, _spread, _thin):
+        vars(module)["aligned"] = aligned_at_the_edge
     rng = np.random.default_rng(0)
     # Each version is compiled here: one per dtype is enough.
     for dtype, work in (("float32", 0), ("float64", 1 << 60)):
