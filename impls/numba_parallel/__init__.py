@@ -249,7 +249,7 @@ def _job(
 
 
 def _flat(*arrays: ndarray) -> list[ndarray]:
-    return [array.reshape(-1) for array in arrays]
+    return [array.ravel() for array in arrays]
 
 
 def max_pool(

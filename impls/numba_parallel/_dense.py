@@ -20,8 +20,8 @@ ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
 
 @inlined
 def _has_no_panel(plan):
-    """Whether all pixels are read where they stand, too few to fill a panel."""
-    return plan.rest > 0 and plan.is_direct > 0
+    """Whether pixels, too few to fill a panel, stand side by side: they are read from there."""
+    return plan.rest > 0 and plan.taps == 1
 
 
 @inner

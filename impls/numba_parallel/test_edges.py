@@ -83,6 +83,7 @@ SHAPES = [
     # A rest of one pixel and of two, read where they stand and copied; nothing but a rest.
     ((1, 70, 7, 7), (20, 70, 1, 1), call()),
     ((1, 3, 5, 10), (10, 3, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((1, 70, 13, 13), (70, 70, 1, 1), call(stride=(2, 2))),
     ((1, 6, 14, 13), (8, 3, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)), groups=2)),
     ((1, 40, 1, 2), (11, 40, 1, 1), call()),
     # Swept: groups of one channel or two.
