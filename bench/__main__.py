@@ -92,7 +92,10 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
         "--threads", action="append", choices=THREADS, help="default: the preset's"
     )
     command.add_argument(
-        "--select", default="", metavar="TEXT", help='part of "WORKLOAD DIRECTION", as rows say it'
+        "--select",
+        default="",
+        metavar="WORDS",
+        help='rows that say all of them: "WORKLOAD DIRECTION", their op, "dense", "batch=1"',
     )
 
 

@@ -31,7 +31,7 @@ def _keep_nothing(outcomes: list[Outcome], threads: dict[str, dict[str, int]]) -
 class Plan:
     """A preset over backends, task by task.
 
-    select: only tasks whose "WORKLOAD DIRECTION" contains it, or any one by its full name.
+    select: words of which a task must say all (see `said`), or any one task by its full name.
     done: outcomes by their tasks' keys, also of earlier sittings; they are not measured again.
     started: those of tasks that have not had all laps.
     keep: is given each task's outcomes as soon as they are measured, and the proofs of threads.
@@ -113,15 +113,22 @@ class Plan:
         return ", ".join(said)
 
     def _selected(self) -> list[Task]:
-        """The preset's tasks that `select` is part of; or the one that it names, in no preset."""
+        """The preset's tasks that say all words of `select`; or the one it names, in no preset."""
         name, _, direction = self.select.rpartition(" ")
         try:
             if direction in find(name).directions:
                 return [Task(name, direction)]
         except ValueError:
             pass
-        tasks = self.preset.tasks
-        return [task for task in tasks if self.select in f"{task.workload} {task.direction}"]
+        words = self.select.split()
+        return [task for task in self.preset.tasks if all(word in said(task) for word in words)]
+
+
+def said(task: Task) -> str:
+    """What a task is selected by: its row, its op, "dense" if it is so, and its batch."""
+    workload = find(task.workload)
+    family = f"{workload.op} dense" if workload.is_dense else workload.op
+    return f"{task.workload} {task.direction} {family} batch={workload.batch}"
 
 
 def _processes(outcomes: list[Outcome]) -> int:

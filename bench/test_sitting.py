@@ -22,6 +22,7 @@ from bench.plan import Plan, task_key
 from bench.runs import Journal, Run
 from bench.statistics import Verdict
 from bench.stored import RunError
+from bench.workloads import WORKLOADS
 from bench.workloads.presets import PRESETS, Task
 from impls.spec.ops import OPS
 
@@ -389,6 +390,20 @@ def test_progress_says_the_mean_so_far_and_the_time_left(asked: list[str]) -> No
     for task in tasks[1:]:
         plan.run(Duels(plan.preset, once=False), *_order(task))
     assert plan.progress("im2col") == "im2col so far 2x"
+
+
+def test_rows_that_say_all_words_are_selected() -> None:
+    def names(select: str) -> list[str]:
+        plan = Plan(
+            preset=PRESETS["full"], backends=["im2col"], threads=("one",), select=select
+        )  # fmt: skip
+        return [f"{task.workload} {task.direction}" for _, _, task in plan.tasks()]
+
+    assert names("grad_weight res2.3x3 batch=8") == ["resnet50:res2.3x3*3/n8 grad_weight"]
+    dense = [w.name for w in WORKLOADS.values() if w.network == "mobilenetv2" and w.is_dense]
+    assert dense
+    assert names("mobilenetv2: dense batch=1 forward") == [f"{name} forward" for name in dense]
+    assert names("mobilenetv2: dense depthwise") == names("resnet50:res2 max_pool2d") == []
 
 
 def test_progress_counts_what_is_selected_alone(asked: list[str]) -> None:
