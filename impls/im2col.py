@@ -63,9 +63,11 @@ def conv_grad_input(
     n, c, h, w = input.shape
     _, o, p, q = grad_output.shape
     r, s = weight.shape[2:]
-    padded = np.zeros((n, c, h + top + bottom, w + left + right), input.dtype)
     rows = weight.reshape(groups, o // groups, -1).swapaxes(1, 2)
     grouped = grad_output.reshape(n, groups, o // groups, p * q)
+    if _is_pointwise(weight, stride, padding) and (p, q) == (h, w):
+        return np.matmul(rows, grouped).reshape(input.shape)
+    padded = np.zeros((n, c, h + top + bottom, w + left + right), input.dtype)
     for images in _slices(n, weight, groups, grad_output):
         columns = np.matmul(rows, grouped[images]).reshape(-1, c, r, s, p, q)
         for i, j, rows_at, columns_at in _taps((r, s), (p, q), stride, dilation):
@@ -121,7 +123,7 @@ def _columns(
     """
     n, c, _, _ = input.shape
     (r, s), (p, q) = weight.shape[2:], extents
-    if (r, s) == stride == (1, 1) and padding == ((0, 0), (0, 0)):
+    if _is_pointwise(weight, stride, padding):
         return np.ascontiguousarray(input[:, :, :p, :q]).reshape(n, groups, c // groups, p * q)
     padded = np.pad(input, ((0, 0), (0, 0), *padding))
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, (r, s), strict=True))
@@ -129,6 +131,11 @@ def _columns(
     windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
     columns = windows[:, :, :p, :q].transpose(0, 1, 4, 5, 2, 3)
     return columns.reshape(n, groups, c // groups * r * s, p * q)
+
+
+def _is_pointwise(weight: ndarray, stride: Pair, padding: PaddingPairs) -> bool:
+    """Whether every window is a pixel, so that the image is its own columns."""
+    return weight.shape[2:] == stride == (1, 1) and padding == ((0, 0), (0, 0))
 
 
 def _taps(
