@@ -35,7 +35,7 @@ are summed at once, the gaps between its rows included, and written without them
 the strip, a few panels, the packed rows of a weight or the sums of small images that are put
 together (1 MiB), and the tables.
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
-parts meet at whole tiles.
+parts meet at whole tiles. How fast this is, and what limits it: SPEED.md.
 
 Here each kernel allocates its result, states its work in multiply-adds and launches a compiled
 function. Outputs are allocated by NumPy, outside compiled code: large arrays get huge pages there.
