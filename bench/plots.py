@@ -50,7 +50,11 @@ def ratios(rated: pd.DataFrame, path: Path) -> Path:
             )
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.4g}x"))
-        axes.set_yticks([places[row] for row in rows], [f"{w}  {d}" for w, d, _ in rows])
+        both = rated["threads"].nunique() > 1
+        names = [f"{w}  {d}  {t}" if both else f"{w}  {d}" for w, d, t in rows]
+        axes.set_yticks([places[row] for row in rows], names)
+        # Of 258 rows, the usual margin of a share of the axis was as high as a screen.
+        axes.set_ylim(-len(rows) + 0.3, 0.7)
         axes.set_xlabel(
             "speed beside PyTorch (1x, gray: the band of SAME); bars are 95 % intervals"
         )
