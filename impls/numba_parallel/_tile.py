@@ -146,6 +146,13 @@ def _data(context: Any, builder: ir.IRBuilder, array_type: Any, value: Any) -> A
     return make_array(array_type)(context, builder, value).data
 
 
+def _loop_id(module: ir.Module, said: Any) -> Any:
+    """A loop's metadata, whose first operand is itself."""
+    node = ir.MDValue(module, [said], str(len(module.metadata)))
+    node.operands = (node, said)
+    return node
+
+
 def _for(
     builder: ir.IRBuilder, count: Any, state: list[Any], body: Callable[[Any, list[Any]], list[Any]]
 ) -> list[Any]:
@@ -165,7 +172,11 @@ def _for(
     number.add_incoming(following, builder.block)
     for phi, value in zip(held, found, strict=True):
         phi.add_incoming(value, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    branch = builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    # For some processors LLVM would unroll the tile, whose sums then leave the registers.
+    module = builder.module
+    said = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    branch.set_metadata("llvm.loop", _loop_id(module, said))
     builder.position_at_end(after)
     return found
 
