@@ -184,7 +184,7 @@ def _windows(
             input.dtype, available_threads(),
         )  # fmt: skip
         inputs = (input, weight, job.no_bias if bias is None else bias)
-        launch(_dense.correlate, job.work, _flat(output), _flat(*inputs), *job.tables)
+        launch(_dense.correlate, job.work, (output,), inputs, *job.tables)
     return output
 
 
@@ -201,7 +201,7 @@ def _spread(
             groups, result.dtype, available_threads(),
         )  # fmt: skip
         inputs = (grad_output, weight, job.no_bias if bias is None else bias)
-        launch(_dense.correlate, job.work, _flat(result), _flat(*inputs), *job.tables)
+        launch(_dense.correlate, job.work, (result,), inputs, *job.tables)
     return result
 
 
@@ -218,7 +218,7 @@ def _products(
         grad_weight_tables, input.shape, shape, grad_output.shape, stride, padding, dilation,
         groups, input.dtype, available_threads(),
     )  # fmt: skip
-    launch(_dense.multiply, job.work, _flat(result), _flat(grad_output, input), *job.tables)
+    launch(_dense.multiply, job.work, (result,), (grad_output, input), *job.tables)
     return result
 
 
@@ -246,10 +246,6 @@ def _job(
     threads = threads if is_parallel(work) else 1
     call = Call(input, weight, output, stride, padding, dilation, groups, dtype.itemsize, threads)
     return Job(work, np.zeros(rows, dtype), make(call))
-
-
-def _flat(*arrays: ndarray) -> list[ndarray]:
-    return [array.ravel() for array in arrays]
 
 
 def max_pool(

@@ -117,6 +117,7 @@ def correlate(
     out, source, a, bias, plans, tasks, a_rows, out_rows, a_taps, source_taps, out_phases, phases
 ):
     """Fill out: every task a strip of pixels and a part of the rows."""
+    out, source, a, bias = out.ravel(), source.ravel(), a.ravel(), bias.ravel()
     for t in prange(len(tasks)):
         _correlate_task(
             out, source, a, bias, plans[0], tasks[np.int64(t)],
@@ -197,6 +198,7 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
 @moving
 def multiply(out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases):
     """Fill out: every task a part of its rows and columns, summed over all strips."""
+    out, a, source = out.ravel(), a.ravel(), source.ravel()
     for t in prange(len(tasks)):
         _multiply_task(
             out, a, source, plans[0], tasks[np.int64(t)], strips,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import numba
+import numpy as np
 from numba import njit
 from numpy import ndarray
 
@@ -42,11 +43,44 @@ def _digest() -> str:
 SOURCES = _digest()
 
 
+class Version:
+    """A function as it is compiled, for each dtype.
+
+    Its arrays have the same ranks in every call, are C-contiguous and aligned, and those that are
+    not integers have one dtype: then compiled code can be called without Numba's dispatcher, which
+    would look at each array's type. A small layer takes 0.8 of the time.
+    """
+
+    def __init__(self, dispatcher: Any) -> None:
+        self.dispatcher = dispatcher
+        self.entries: dict[np.dtype[Any], Callable[..., None]] = {}
+
+    def __call__(
+        self, outputs: Sequence[ndarray], inputs: Sequence[ndarray], params: Sequence[Any]
+    ) -> None:
+        """Fill the outputs; inputs and params are only read."""
+        dtype = outputs[0].dtype
+        entry = self.entries.get(dtype)
+        if entry is None:
+            entry = self.entries[dtype] = self._compiled(outputs, inputs, params)
+        entry(*outputs, *inputs, *params)
+
+    def _compiled(
+        self, outputs: Sequence[ndarray], inputs: Sequence[ndarray], params: Sequence[Any]
+    ) -> Callable[..., None]:
+        """What is called for arrays like these; no compiled code can write to inputs."""
+        kinds = [numba.typeof(array) for array in outputs]
+        kinds += [numba.typeof(array).copy(readonly=True) for array in inputs]
+        kinds += [numba.typeof(value) for value in params]
+        entry: Callable[..., None] = self.dispatcher.compile(tuple(kinds))
+        return entry
+
+
 class Kernel(NamedTuple):
     """One function, compiled for one thread and for all."""
 
-    serial: Callable[..., None]
-    parallel: Callable[..., None]
+    serial: Version
+    parallel: Version
 
 
 def launch(
@@ -56,16 +90,9 @@ def launch(
     inputs: Sequence[ndarray],
     *params: Any,
 ) -> None:
-    """Run a kernel whose call costs about `work` multiply-adds: it fills the outputs.
-
-    Inputs are handed over as read-only views, so that one compiled version serves writable and
-    read-only arrays, and none can be changed.
-    """
-    views = [array.view() for array in inputs]
-    for view in views:
-        view.setflags(write=False)
-    chosen = kernel.parallel if is_parallel(work) else kernel.serial
-    chosen(*outputs, *views, *params)
+    """Run a kernel whose call costs about `work` multiply-adds: it fills the outputs."""
+    version = kernel.parallel if is_parallel(work) else kernel.serial
+    version(outputs, inputs, params)
 
 
 def moving(function: Any) -> Kernel:
@@ -95,8 +122,8 @@ def inner(function: Any) -> Any:
 def _compiled(function: Any, **options: Any) -> Kernel:
     options |= {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     return Kernel(
-        serial=njit(**options)(_named(function, "serial")),
-        parallel=njit(**options, parallel=True)(_named(function, "parallel")),
+        serial=Version(njit(**options)(_named(function, "serial"))),
+        parallel=Version(njit(**options, parallel=True)(_named(function, "parallel"))),
     )
 
 
