@@ -9,9 +9,10 @@ import numpy as np
 from numba import prange
 
 from impls.numba_parallel._jit import inlined, inner, moving
+from impls.numba_parallel._plan import PACKED_ROWS
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
-from impls.numba_parallel._strips import PACKED_ROWS, aligned, find_runs, operand, steps, strip
+from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._thin import dots_task, sweep_task
 from impls.numba_parallel._tile import ISA, move_rows, pack_columns, tile
 
@@ -32,66 +33,69 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     size = out.itemsize
     pitch = VECTORS * (VECTOR_BYTES // size)
     n_images = task.end_image - task.first_image
-    n_rows = task.end_m - task.first_m
-    rows, columns = task.end_row - task.first_row, plan.out_columns
-    image_pixels = rows * columns
+    lines, columns = task.end_row - task.first_row, plan.out_columns
+    image_pixels = lines * columns
     seen, seen_at, image = strip(
         copied, source, plan, phases, task.first_image, n_images, task.group * plan.channels,
-        plan.channels, task.first_row, rows,
+        plan.channels, task.first_row, lines,
     )  # fmt: skip
     strip_at = task.first_image * plan.out_image + task.first_row * plan.out_row
-    if plan.copy_columns == columns:
-        rows, columns = 1, rows * columns
-    pixels = n_images * rows * columns - plan.rest
+    rows = lines
+    if plan.is_gapped:
+        rows, columns = 1, (n_images - 1) * image + (lines - 1) * plan.copy_columns + columns
+    elif plan.copy_columns == columns:
+        rows, columns = 1, lines * columns
+    pixels = columns if plan.is_gapped else n_images * rows * columns - plan.rest
     last_runs = rest_runs(pixels, plan.rest, rows, columns, image, plan.copy_columns)
-    rest_sums = np.zeros(plan.rest * n_rows, out.dtype)
     values = np.empty(min(plan.rest, 1) * (TAPS + plan.block), out.dtype)
-    rest_tap = np.int64(0)
-    bias, out_rows, a_rows = bias[task.first_m :], out_rows[task.first_m :], a_rows[task.first_m :]
-    # Pixels of several images are summed side by side, and taken apart at the end.
-    together = aligned(min(n_images - 1, 1) * n_rows * pixels, out)
-    if n_images > 1:
-        to, to_rows = together.ctypes.data, steps(n_rows, pixels)
-    else:
-        to, to_rows = out.ctypes.data + strip_at * size, out_rows
-    is_packed = n_rows >= PACKED_ROWS and not _has_no_panel(plan)
-    for tap in range(0, len(a_taps), plan.block):
-        taps = min(plan.block, len(a_taps) - tap)
-        for x in range(0, pixels, pitch):
-            width = min(pitch, pixels - x)
-            n_runs = find_runs(runs, x, width, rows, columns, image, plan.copy_columns)
-            b, b_taps, b_tap = operand(
-                panel,
-                panel_taps,
-                runs,
-                n_runs,
-                width,
-                seen,
-                seen_at,
-                source_taps,
-                tap,
-                taps,
-                is_packed,
-            )
-            for m in range(0, n_rows, ROWS):
-                tile(
-                    out, b, b_taps, b_tap, a.ctypes.data, a_rows, m, a_taps, tap, taps,
-                    to + x * size, to_rows, bias, m, tap == 0, min(ROWS, n_rows - m), width,
+    # Pixels with gaps or of several images are summed side by side, and taken apart at the end.
+    is_apart = plan.is_gapped or n_images > 1
+    together = aligned(is_apart * min(plan.rows_at_once, task.end_m - task.first_m) * pixels, out)
+    for first_m in range(task.first_m, task.end_m, plan.rows_at_once):
+        n_rows = min(plan.rows_at_once, task.end_m - first_m)
+        m_bias, m_out_rows, m_a_rows = bias[first_m:], out_rows[first_m:], a_rows[first_m:]
+        rest_sums = np.zeros(plan.rest * n_rows, out.dtype)
+        rest_tap = np.int64(0)
+        if is_apart:
+            to, to_rows = together.ctypes.data, steps(n_rows, pixels)
+        else:
+            to, to_rows = out.ctypes.data + strip_at * size, m_out_rows
+        is_packed = n_rows >= PACKED_ROWS and not _has_no_panel(plan)
+        for tap in range(0, len(a_taps), plan.block):
+            taps = min(plan.block, len(a_taps) - tap)
+            for x in range(0, pixels, pitch):
+                width = min(pitch, pixels - x)
+                n_runs = find_runs(runs, x, width, rows, columns, image, plan.copy_columns)
+                b, b_taps, b_tap = operand(
+                    panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
+                    is_packed,
                 )  # fmt: skip
-        end_tap = tap + taps
-        if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
-            add_rest(
-                rest_sums, values, seen, seen_at, last_runs, a, a_rows, n_rows, source_taps,
-                rest_tap, end_tap,
-            )  # fmt: skip
-            rest_tap = end_tap
-    write_rest(out, strip_at, rest_sums, last_runs, n_rows, out_rows, bias, plan)
-    if n_images > 1:
-        for m in range(n_rows):
-            move_rows(
-                out, strip_at + out_rows[m], plan.out_image, together, m * pixels, image_pixels,
-                n_images, image_pixels,
-            )  # fmt: skip
+                for m in range(0, n_rows, ROWS):
+                    tile(
+                        out, b, b_taps, b_tap, a.ctypes.data, m_a_rows, m, a_taps, tap, taps,
+                        to + x * size, to_rows, m_bias, m, tap == 0, min(ROWS, n_rows - m), width,
+                    )  # fmt: skip
+            end_tap = tap + taps
+            if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
+                add_rest(
+                    rest_sums, values, seen, seen_at, last_runs, a, m_a_rows, n_rows, source_taps,
+                    rest_tap, end_tap,
+                )  # fmt: skip
+                rest_tap = end_tap
+        write_rest(out, strip_at, rest_sums, last_runs, n_rows, m_out_rows, m_bias, plan)
+        if plan.is_gapped:
+            for m in range(n_rows):
+                for n in range(n_images):
+                    move_rows(
+                        out, strip_at + m_out_rows[m] + n * plan.out_image, plan.out_row, together,
+                        m * pixels + n * image, plan.copy_columns, lines, plan.out_columns,
+                    )  # fmt: skip
+        elif n_images > 1:
+            for m in range(n_rows):
+                move_rows(
+                    out, strip_at + m_out_rows[m], plan.out_image, together, m * pixels,
+                    image_pixels, n_images, image_pixels,
+                )  # fmt: skip
 
 
 @inlined

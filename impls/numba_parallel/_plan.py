@@ -41,15 +41,22 @@ STRIP_BYTES = 1 << 19
 SPREAD_ROWS = 128
 # Bytes of the weight that such a task packs, if each value then meets this many pixels: packing one
 # costs about as much as three vectors of multiply-adds.
-PACKED_BYTES = 1 << 20
+PACKED_BYTES = 1 << 21
 PACKED_PIXELS = 192
+# Bytes of such a weight that is not packed, of rows that are summed before others: it is read once
+# by each phase, from L2.
+READ_BYTES = 1 << 20
+# Rows of sums from which a panel is worth packing, though it could be read where it stands: there
+# its vectors begin within cache lines and its taps lie in many pages. The products alone reached 83
+# to 92 % of the peak instead of 66 to 83 (64 and 128 rows, 56 x 56 and 28 x 28); with 16, less.
+PACKED_ROWS = 64
 # Rows of a group that has too few for a tile, as in depthwise layers: these are swept.
 THIN_ROWS = 3
 # Small images are put together for so many, so that few vectors are partly empty.
 STRIP_PIXELS = 384
-# Bytes of their sums, which a task keeps beside one another: writing each panel of 48 pixels to two
-# images, tap block by tap block, took twice as long in all. With less, more tasks copy their strip.
-TOGETHER_BYTES = 1 << 20
+# Bytes of their sums, which a task keeps beside one another, so many rows at once: writing each
+# panel of 48 pixels to two images, tap block by tap block, took twice as long in all.
+TOGETHER_BYTES = 1 << 21
 
 
 def _record(*names: str) -> np.dtype[np.void]:
@@ -63,6 +70,7 @@ PLAN = _record(
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
     "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows", "rest",
+    "is_gapped", "rows_at_once",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -227,21 +235,31 @@ def _correlation(
     strip_rows = _ceil(lines, strips)
     is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
     is_packed = is_spread and images * lines * columns >= PACKED_PIXELS
-    fewest = 1
+    fewest, rows_at_once = 1, n_rows
     # In the rows of the weight, as forward reads them, taps lie side by side.
     is_straight = channel == prod(call.weight[2:]) and not is_spread and not thin
     is_few = is_straight and source[0] == strips == 1 and lines * columns < FEW_PIXELS
     rest = lines * columns % call.lanes
     if not is_few or rest > REST_PIXELS:
         rest = 0
+    sum_taps = channels * prod(call.weight[2:])
     if is_spread:
-        # A task goes over all strips: it packs its rows of the weight once.
-        row_bytes = channels * prod(call.weight[2:]) * call.itemsize
-        most = min(SPREAD_ROWS, PACKED_BYTES // row_bytes) if is_packed else SPREAD_ROWS
-        strips, fewest = 1, _ceil(n_rows, max(ISA.rows, most))
-    elif images > 1:
-        most = TOGETHER_BYTES // (images * lines * columns * call.itemsize)
-        fewest = _ceil(n_rows, max(ISA.rows, most))
+        row_bytes = sum_taps * call.itemsize
+        most = min(SPREAD_ROWS, (PACKED_BYTES if is_packed else READ_BYTES) // row_bytes)
+        rows_at_once = min(n_rows, max(ISA.rows, most))
+        strips = 1
+        if is_packed:
+            # A task goes over all strips: it packs its rows of the weight once.
+            fewest = _ceil(n_rows, rows_at_once)
+    is_gapped = not thin and _is_gapped(
+        call, (images, strip_rows, columns), axes, rows_at_once, rest, 0 if is_spread else sum_taps
+    )
+    if is_gapped:
+        rest = 0
+    if not is_spread and (images > 1 or is_gapped):
+        line = copy_columns if is_gapped else columns
+        rows_at_once = TOGETHER_BYTES // (images * strip_rows * line * call.itemsize)
+    rows_at_once = max(1, _ceil(rows_at_once, ISA.rows)) * ISA.rows
     if thin:
         cut_rows = [(0, *cut) for cut in _cut_groups(call, n_rows)]
     else:
@@ -267,6 +285,7 @@ def _correlation(
         "out_column": horizontal.out_step, "out_columns": columns, "taps": prod(call.weight[2:]),
         "is_spread": int(is_spread), "is_packed": int(is_packed), "strip_rows": strip_rows,
         "out_width": out[3], "is_thin": int(thin), "group_rows": n_rows, "rest": rest,
+        "is_gapped": int(is_gapped), "rows_at_once": rows_at_once,
     }  # fmt: skip
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -352,7 +371,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
-        "group_rows": n_rows, "rest": 0,
+        "group_rows": n_rows, "rest": 0, "is_gapped": 0, "rows_at_once": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)
@@ -385,18 +404,45 @@ def _source(
 ) -> tuple[dict[str, int], int]:  # fmt: skip
     """The plan's part about the source, and the distance of its channels as tiles see them."""
     vertical, horizontal = axes
-    plane = copy_lines * copy_columns
+    image = copy_lines * copy_columns
+    plane = images * image
     copy_channel = len(vertical.phases) * len(horizontal.phases) * plane
     plan = {
         "height": source[2], "width": source[3], "step_h": vertical.step,
         "step_w": horizontal.step, "top": vertical.before, "left": horizontal.before,
         "channels": channels, "source_image": prod(source[1:]),
         "source_channel": source[2] * source[3], "is_direct": int(is_direct),
-        "copy_image": channels * copy_channel, "copy_channel": copy_channel, "copy_plane": plane,
+        "copy_image": image, "copy_channel": copy_channel, "copy_plane": plane,
         "copy_columns": copy_columns, "halo": vertical.halo,
-        "copy_size": 0 if is_direct else images * channels * copy_channel,
+        "copy_size": 0 if is_direct else channels * copy_channel,
     }  # fmt: skip
     return plan, plan["source_channel"] if is_direct else copy_channel
+
+
+def _is_gapped(
+    call: Call, strip: tuple[int, int, int], axes: tuple[Axis, Axis], n_rows: int, rest: int,
+    taps: int,
+) -> bool:  # fmt: skip
+    """Whether the windows that would begin in a line's halo are summed too, and left out later.
+
+    Then 48 successive windows are one run, which few rows read where it stands; but there are more.
+    strip: its images, lines and columns. rest: pixels that need no vector. taps: of a sum that is
+    moved at the end, 0 where it is moved anyway.
+    """
+    images, lines, columns = strip
+    vertical, horizontal = axes
+    if not horizontal.halo:
+        return False
+    pitch = columns + horizontal.halo
+    rows = _ceil(n_rows, ISA.rows) * ISA.rows
+    # In cycles a tap: of a vector half a one per row, of a run that is packed 2.4, of a panel 4.
+    apart = _ceil(images * lines * columns - rest, call.lanes)
+    panels = apart / ISA.vectors
+    apart_cycles = apart * rows / 2 + 4 * panels + 2.4 * (panels + images * lines)
+    gapped = _ceil((images * (lines + vertical.halo) - vertical.halo) * pitch, call.lanes)
+    panel = 6.5 if n_rows >= PACKED_ROWS else 1
+    moved = 2.5 * n_rows / taps if taps else 0
+    return gapped * (rows / 2 + panel / ISA.vectors + moved) < apart_cycles
 
 
 def _offsets(

@@ -8,7 +8,8 @@ once.
 import numpy as np
 
 from impls.numba_parallel._jit import inner
-from impls.numba_parallel._strips import PACKED_ROWS, aligned, find_runs, operand, steps, strip
+from impls.numba_parallel._plan import PACKED_ROWS
+from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._tile import ISA, tile, write_pairs
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
@@ -21,6 +22,25 @@ def _pack_weight(packed, a, a_rows, a_taps, n_rows):
         row = packed[k * n_rows : (k + 1) * n_rows]
         for i in range(n_rows):
             row[i] = a[a_rows[i] + a_taps[k]]
+
+
+@inner
+def _find_places(found, x, width, lines, line, rows, columns, plan):
+    """Runs of a panel's windows that are in out, as find_runs has them; returns how many.
+
+    lines, line: of an image as it is summed, gaps included. rows, columns: without them. Instead of
+    the image, where the run stands in the panel.
+    """
+    n_found, column = 0, np.int64(0)
+    for r in range(find_runs(found, x, width, lines, line, plan.out_image, plan.out_row)):
+        length = found[r, 3]
+        if found[r, 1] < rows and found[r, 2] < columns:
+            found[n_found] = found[r]
+            found[n_found, 0] = column
+            found[n_found, 3] = min(length, columns - found[r, 2])
+            n_found += 1
+        column += length
+    return n_found
 
 
 @inner
@@ -78,19 +98,19 @@ def spread(out, source, a, bias, plan, task, tables, work):
     size = out.itemsize
     pitch = VECTORS * (VECTOR_BYTES // size)
     step = plan.out_column
-    n_rows, n_images = task.end_m - task.first_m, task.end_image - task.first_image
-    columns = plan.out_columns
+    all_rows, n_images = task.end_m - task.first_m, task.end_image - task.first_image
+    columns, line = plan.out_columns, plan.out_columns
+    if plan.is_gapped:
+        line = plan.copy_columns
     # One panel more: write_pairs reads whole vectors.
-    sums = aligned((step * n_rows + 1) * pitch, out)
+    sums = aligned((step * min(all_rows, plan.rows_at_once) + 1) * pitch, out)
     # Tiles reach beyond the last row: they see it again.
-    sums_rows = steps(n_rows, pitch)
-    bias, out_rows, a_rows = bias[task.first_m :], out_rows[task.first_m :], a_rows[task.first_m :]
-    weight = a.ctypes.data
-    packed = aligned(plan.is_packed * len(a_taps) * n_rows, out)
+    all_a_rows, weight = a_rows[task.first_m :], a.ctypes.data
+    packed = aligned(plan.is_packed * len(a_taps) * all_rows, out)
     if plan.is_packed:
-        _pack_weight(packed, a, a_rows, a_taps, n_rows)
+        _pack_weight(packed, a, all_a_rows, a_taps, all_rows)
         weight = packed.ctypes.data
-        a_rows, a_taps = steps(n_rows, np.int64(1)), steps(len(a_taps), n_rows)
+        all_a_rows, a_taps = steps(all_rows, np.int64(1)), steps(len(a_taps), all_rows)
     seen_runs = np.empty((pitch, 5), np.int64)
     for first_row in range(task.first_row, task.end_row, plan.strip_rows):
         end_row = min(task.end_row, first_row + plan.strip_rows)
@@ -99,44 +119,54 @@ def spread(out, source, a, bias, plan, task, tables, work):
             plan.channels, first_row, end_row - first_row,
         )  # fmt: skip
         strip_at = task.first_image * plan.out_image + first_row * plan.out_row
-        for f in range(0, len(out_phases), step):
-            across = out_phases[f : f + step]
-            rows = min(end_row, across[0].rows) - first_row
-            if rows <= 0 or _fill_empty(
-                out, bias, plan, across, sums, n_rows, n_images, rows, out_rows, strip_at
-            ):
-                continue
-            seen_rows, seen_columns = rows, columns
-            if plan.copy_columns == columns:
-                seen_rows, seen_columns = 1, rows * columns
-            for x in range(0, n_images * rows * columns, pitch):
-                width = min(pitch, n_images * rows * columns - x)
-                n_seen = find_runs(
-                    seen_runs, x, width, seen_rows, seen_columns, image, plan.copy_columns
-                )
-                for g in range(step):
-                    to = sums.ctypes.data + g * n_rows * pitch * size
-                    first_tap, end_tap = across[g].first_tap, across[g].end_tap
-                    for tap in range(first_tap, end_tap, plan.block):
-                        taps = min(plan.block, end_tap - tap)
-                        b, b_taps, b_tap = operand(
-                            panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
-                            source_taps, tap, taps, n_rows >= PACKED_ROWS,
-                        )  # fmt: skip
-                        for i in range(0, n_rows, ROWS):
-                            tile(
-                                out, b, b_taps, b_tap, weight, a_rows, i, a_taps, tap, taps,
-                                to, sums_rows, bias, i, tap == first_tap, min(ROWS, n_rows - i),
-                                width,
+        for first_m in range(0, all_rows, plan.rows_at_once):
+            n_rows = min(plan.rows_at_once, all_rows - first_m)
+            sums_rows = steps(n_rows, pitch)
+            m_bias, m_out_rows = bias[task.first_m + first_m :], out_rows[task.first_m + first_m :]
+            m_a_rows = all_a_rows[first_m:]
+            for f in range(0, len(out_phases), step):
+                across = out_phases[f : f + step]
+                rows = min(end_row, across[0].rows) - first_row
+                if rows <= 0 or _fill_empty(
+                    out, m_bias, plan, across, sums, n_rows, n_images, rows, m_out_rows, strip_at
+                ):
+                    continue
+                # Of the source as windows see it: lines, and how long they are.
+                pixels, out_lines = n_images * rows * columns, rows
+                seen_rows, seen_columns = rows, columns
+                if plan.is_gapped:
+                    pixels = (n_images - 1) * image + (rows - 1) * line + columns
+                    seen_rows, seen_columns, out_lines = 1, pixels, image // line
+                elif plan.copy_columns == columns:
+                    seen_rows, seen_columns = 1, rows * columns
+                for x in range(0, pixels, pitch):
+                    width = min(pitch, pixels - x)
+                    n_seen = find_runs(
+                        seen_runs, x, width, seen_rows, seen_columns, image, plan.copy_columns
+                    )
+                    for g in range(step):
+                        to = sums.ctypes.data + g * n_rows * pitch * size
+                        first_tap, end_tap = across[g].first_tap, across[g].end_tap
+                        for tap in range(first_tap, end_tap, plan.block):
+                            taps = min(plan.block, end_tap - tap)
+                            b, b_taps, b_tap = operand(
+                                panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
+                                source_taps, tap, taps, n_rows >= PACKED_ROWS,
                             )  # fmt: skip
-                n_runs = find_runs(runs, x, width, rows, columns, plan.out_image, plan.out_row)
-                for i in range(n_rows):
-                    column = i * pitch
-                    for r in range(n_runs):
-                        place = strip_at + out_rows[i] + across[0].row_at + runs[r, 4] - runs[r, 2]
-                        _write_phases(
-                            out, place, sums, column, n_rows * pitch, across, runs[r, 2], runs[r, 3]
-                        )
-                        column += runs[r, 3]
+                            for i in range(0, n_rows, ROWS):
+                                tile(
+                                    out, b, b_taps, b_tap, weight, m_a_rows, i, a_taps, tap, taps,
+                                    to, sums_rows, m_bias, i, tap == first_tap,
+                                    min(ROWS, n_rows - i), width,
+                                )  # fmt: skip
+                    n_runs = _find_places(runs, x, width, out_lines, line, rows, columns, plan)
+                    for i in range(n_rows):
+                        row_at = strip_at + m_out_rows[i] + across[0].row_at
+                        for r in range(n_runs):
+                            _write_phases(
+                                out, row_at + runs[r, 4] - runs[r, 2], sums,
+                                i * pitch + runs[r, 0], n_rows * pitch, across, runs[r, 2],
+                                runs[r, 3],
+                            )  # fmt: skip
     # Numba would let go of it as soon as its address is known.
     packed[:0] = 0

@@ -7,10 +7,6 @@ from impls.numba_parallel._plan import CACHE_LINE
 from impls.numba_parallel._tile import ISA, pack_rows
 
 VECTORS, VECTOR_BYTES = ISA.vectors, ISA.vector_bytes
-# Rows of sums from which a panel is worth packing, though it could be read where it stands: there
-# its vectors begin within cache lines and its taps lie in many pages. The products alone reached 83
-# to 92 % of the peak instead of 66 to 83 (64 and 128 rows, 56 x 56 and 28 x 28); with 16, less.
-PACKED_ROWS = 64
 
 
 @inner
@@ -41,7 +37,7 @@ def _every(out, source, first, step):
 def _copy(copied, source, source_at, plan, phases, images, channels, first, rows):
     """Copy what a strip's windows see, with zeros for the padding.
 
-    copied: (images, channels, phases, plan.copy_rows, plan.copy_columns), of which `rows` rows are
+    copied: (channels, phases, images, plan.copy_rows, plan.copy_columns), of which `rows` rows are
     filled. Row i of a phase is the source's row (first + i) * step_h + phase_h - top.
     """
     width, step = plan.width, plan.step_w
