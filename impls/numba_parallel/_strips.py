@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from impls.numba_parallel._jit import inlined, inner
+from impls.numba_parallel._jit import inner
 from impls.numba_parallel._plan import CACHE_LINE
-from impls.numba_parallel._tile import ISA, pack_rows
+from impls.numba_parallel._tile import ISA, pack_rows, take_rows
 
 VECTORS, VECTOR_BYTES = ISA.vectors, ISA.vector_bytes
 
@@ -25,14 +25,6 @@ def steps(count, step):
     return table
 
 
-@inlined
-def _every(out, source, first, step):
-    """Fill out with every step-th value from the first; vectorized where the step is a constant."""
-    pixels = source[first : first + (len(out) - 1) * step + 1]
-    for j in range(len(out)):
-        out[j] = pixels[j * step]
-
-
 @inner
 def _copy(copied, source, source_at, plan, phases, images, channels, first, rows):
     """Copy what a strip's windows see, with zeros for the padding.
@@ -40,34 +32,15 @@ def _copy(copied, source, source_at, plan, phases, images, channels, first, rows
     copied: (channels, phases, images, plan.copy_rows, plan.copy_columns), of which `rows` rows are
     filled. Row i of a phase is the source's row (first + i) * step_h + phase_h - top.
     """
-    width, step = plan.width, plan.step_w
     for n in range(images):
         for c in range(channels):
-            plane = source_at + n * plan.source_image + c * plan.source_channel
             for f in range(len(phases)):
-                target = n * plan.copy_image + c * plan.copy_channel + f * plan.copy_plane
-                left = phases[f, 1] - plan.left
-                begin = min(plan.copy_columns, max(0, -(left // step)))
-                end = max(begin, min(plan.copy_columns, (width - 1 - left) // step + 1))
-                for i in range(rows):
-                    y = (first + i) * plan.step_h + phases[f, 0] - plan.top
-                    row = copied[target : target + plan.copy_columns]
-                    target += plan.copy_columns
-                    if y < 0 or y >= plan.height:
-                        row[:] = 0
-                        continue
-                    row[:begin] = 0
-                    row[end:] = 0
-                    inside = row[begin:end]
-                    x = plane + y * width + begin * step + left
-                    if step == 1:
-                        _every(inside, source, x, 1)
-                    elif step == 2:
-                        _every(inside, source, x, 2)
-                    elif step == 4:
-                        _every(inside, source, x, 4)
-                    else:
-                        _every(inside, source, x, step)
+                take_rows(
+                    copied, n * plan.copy_image + c * plan.copy_channel + f * plan.copy_plane,
+                    source, source_at + n * plan.source_image + c * plan.source_channel,
+                    first * plan.step_h + phases[f, 0] - plan.top, plan.step_h, plan.height,
+                    phases[f, 1] - plan.left, plan.step_w, plan.width, rows, plan.copy_columns,
+                )  # fmt: skip
 
 
 @inner

@@ -18,6 +18,7 @@ is asked for is read or written: the last vector of a row is masked.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import llvmlite.binding
@@ -62,6 +63,8 @@ ISA = host_isa()
 # multiply-add takes. Taps: those of a 3 x 3 kernel; what is left of others goes by three and one.
 SWEEP_VECTORS = 8
 DOTS_TAPS = (9, 3, 1)
+# Steps by which take_rows takes whole vectors apart; others it takes value by value.
+TAKEN_STEPS = (1, 2, 4)
 # The type of indices and addresses.
 INDEX = ir.IntType(64)
 
@@ -103,6 +106,37 @@ class _Emitter:
     def load_masked(self, pointer: Any, mask: Any) -> Any:
         name = f"llvm.masked.load.{self.suffix}.p0"
         return self._call(name, self.vector, [self._at(pointer), mask, self.zero()])
+
+    def load_every(self, step: int, pointer: Any, x: Any, end: Any) -> Any:
+        """pointer[x], pointer[x + step], ...; 0 below 0 and from `end` on. A step of 2 ** n."""
+        found = []
+        for _ in range(step):
+            # Less than 2 ** 31, as the extents of an image's axes are.
+            before, inside = (self.mask(self.builder.sub(at, x)) for at in (INDEX(0), end))
+            mask = self.builder.and_(inside, self.builder.not_(before))
+            found.append(self.load_masked(self.builder.gep(pointer, [x]), mask))
+            x = self.builder.add(x, INDEX(self.lanes))
+        kind = ir.VectorType(ir.IntType(32), self.lanes)
+        even = ir.Constant(kind, list(range(0, 2 * self.lanes, 2)))
+        while len(found) > 1:
+            pairs = zip(found[::2], found[1::2], strict=True)
+            found = [self.builder.shuffle_vector(a, b, even) for a, b in pairs]
+        return found[0]
+
+    def gather(self, step: Any, pointer: Any, x: Any, end: Any) -> Any:
+        """The same, one by one, of any step."""
+        builder, value = self.builder, self.zero()
+        for lane in range(self.lanes):
+            held, before = value, builder.block
+            with builder.if_then(builder.icmp_unsigned("<", x, end)):
+                one = builder.load(builder.gep(pointer, [x]))
+                found = builder.insert_element(held, one, ir.IntType(32)(lane))
+                inside = builder.block
+            value = builder.phi(self.vector)
+            value.add_incoming(held, before)
+            value.add_incoming(found, inside)
+            x = builder.add(x, step)
+        return value
 
     def store_masked(self, value: Any, pointer: Any, mask: Any) -> None:
         name = f"llvm.masked.store.{self.suffix}.p0"
@@ -460,6 +494,61 @@ def move_rows(
             return _for(builder, vectors, [], vector)
 
         _for(builder, rows, [], row)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def take_rows(
+    typingctx, target, target_at, source, source_at, top, step_h, height, left, step_w, width, rows,
+    columns,
+):  # fmt: skip
+    """target[target_at + i * columns + j] = source[source_at + y * width + x], 0 where outside.
+
+    For i < rows, j < columns, all >= 1; y = top + i * step_h, x = left + j * step_w; inside is
+    0 <= y < height and 0 <= x < width.
+    """
+    index = types.int64
+    signature = types.void(target, index, source, *(index,) * 9)
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, target.dtype)
+        gep, lanes = builder.gep, INDEX(emit.lanes)
+        to = gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        origin = gep(_data(context, builder, sig.args[2], args[2]), [args[3]])
+        top, step_h, height, left, step_w, width, rows, columns = args[4:]
+        vectors = builder.sdiv(builder.add(columns, INDEX(emit.lanes - 1)), lanes)
+
+        def take(every: Callable[[Any, Any, Any], Any]) -> None:
+            """Take all rows; every(line, x, end): a vector of a line that ends at `end`."""
+
+            def row(i: Any, state: list[Any]) -> list[Any]:
+                y = builder.add(top, builder.mul(i, step_h))
+                there = gep(to, [builder.mul(i, columns)])
+                line = gep(origin, [builder.mul(y, width)])
+                is_inside = builder.icmp_unsigned("<", y, height)
+                end = builder.select(is_inside, width, INDEX(0))
+
+                def vector(v: Any, state: list[Any]) -> list[Any]:
+                    j = builder.mul(v, lanes)
+                    value = every(line, builder.add(left, builder.mul(j, step_w)), end)
+                    mask = emit.mask(builder.sub(columns, j))
+                    emit.store_masked(value, gep(there, [j]), mask)
+                    return []
+
+                return _for(builder, vectors, [], vector)
+
+            _for(builder, rows, [], row)
+
+        is_other = ir.IntType(1)(1)
+        for step in TAKEN_STEPS:
+            is_it = builder.icmp_signed("==", step_w, INDEX(step))
+            is_other = builder.and_(is_other, builder.not_(is_it))
+            with builder.if_then(is_it):
+                take(partial(emit.load_every, step))
+        with builder.if_then(is_other):
+            take(partial(emit.gather, step_w))
         return context.get_dummy_value()
 
     return signature, codegen

@@ -80,6 +80,11 @@ SHAPES = [
     ((1, 3, 20, 21), (17, 3, 5, 3), call(stride=(2, 3), padding=((2, 2), (1, 1)))),
     ((1, 70, 9, 8), (66, 70, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)))),
     ((3, 2, 10, 9), (5, 2, 3, 3), call(dilation=(2, 3), padding=((2, 2), (3, 3)))),
+    # Summed with the gaps between lines: few rows, several images, strips, a stride's gradient.
+    ((1, 4, 14, 14), (10, 4, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((3, 20, 14, 15), (17, 20, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((2, 8, 90, 60), (11, 8, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((2, 9, 14, 14), (13, 9, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)))),
     # A rest of one pixel and of two, read where they stand and copied; nothing but a rest.
     ((1, 70, 7, 7), (20, 70, 1, 1), call()),
     ((1, 3, 5, 10), (10, 3, 3, 3), call(padding=((1, 1), (1, 1)))),

@@ -21,6 +21,7 @@ from impls.numba_parallel._tile import (
     pack_columns,
     pack_rows,
     sweep,
+    take_rows,
     tile,
     write_pairs,
 )
@@ -59,6 +60,15 @@ def run_write_pairs(out, values, even, odd, count):
 @njit
 def run_move_rows(target, pitch, source, source_pitch, rows, columns):
     move_rows(target, 3, pitch, source, 2, source_pitch, rows, columns)
+
+
+@njit
+def run_take_rows(
+    target, source, top, step_h, height, left, step_w, width, rows, columns
+):  # fmt: skip
+    take_rows(
+        target, 3, source, 2, top, step_h, height, left, step_w, width, rows, columns
+    )  # fmt: skip
 
 
 @njit
@@ -159,6 +169,31 @@ def test_move_rows_moves_a_plane_of_any_width_and_nothing_else(dtype: str) -> No
         plane = source[2:].reshape(rows, -1)[:, :columns]
         expected[3:].reshape(rows, -1)[:, :columns] = plane
         np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize("step", [(1, 1), (2, 1), (1, 2), (1, 3), (3, 4), (2, 5)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_take_rows_takes_every_step_with_zeros_around_and_nothing_else(
+    dtype: str, step: tuple[int, int]
+) -> None:
+    (step_h, step_w), rows, most = step, 5, 2 * lanes(dtype) + 1
+    height, width = 4, most + 3
+    source = integers((2 + height * width + 1,), dtype)
+    image = source[2:-1].reshape(height, width)
+    source[:2] = source[-1] = MARK  # beyond the image
+    for columns in range(1, most + 1):
+        for top, left in ((0, 0), (-2, -1), (1, 5), (-1, 2 - columns * step_w)):
+            target = np.full(3 + rows * columns + 7, MARK, dtype)
+            expected = target.copy()
+            run_take_rows(
+                target, source, top, step_h, height, left, step_w, width, rows, columns
+            )  # fmt: skip
+            for i in range(rows):
+                for j in range(columns):
+                    y, x = top + i * step_h, left + j * step_w
+                    is_inside = 0 <= y < height and 0 <= x < width
+                    expected[3 + i * columns + j] = image[y, x] if is_inside else 0
+            np.testing.assert_array_equal(target, expected, err_msg=f"{columns} {top} {left}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
