@@ -232,6 +232,12 @@ def _correlation(
     line_bytes = 0 if is_direct else channels * planes * copy_columns * call.itemsize
     together = 1 if thin else source[0]
     images, strips = _strips(together, lines, columns, line_bytes, vertical.halo)
+    if images > 1:
+        # Up to twice as many, if that leaves fewer vectors alone or partly empty.
+        images = min(
+            range(images, 1 + min(2 * images, source[0])),
+            key=lambda count: _vectors(count * lines * columns, call) / count,
+        )
     strip_rows = _ceil(lines, strips)
     is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
     is_packed = is_spread and images * lines * columns >= PACKED_PIXELS
@@ -436,10 +442,10 @@ def _is_gapped(
     pitch = columns + horizontal.halo
     rows = _ceil(n_rows, ISA.rows) * ISA.rows
     # In cycles a tap: of a vector half a one per row, of a run that is packed 2.4, of a panel 4.
-    apart = _ceil(images * lines * columns - rest, call.lanes)
+    apart = _vectors(images * lines * columns - rest, call)
     panels = apart / ISA.vectors
     apart_cycles = apart * rows / 2 + 4 * panels + 2.4 * (panels + images * lines)
-    gapped = _ceil((images * (lines + vertical.halo) - vertical.halo) * pitch, call.lanes)
+    gapped = _vectors((images * (lines + vertical.halo) - vertical.halo) * pitch, call)
     panel = 6.5 if n_rows >= PACKED_ROWS else 1
     moved = 2.5 * n_rows / taps if taps else 0
     return gapped * (rows / 2 + panel / ISA.vectors + moved) < apart_cycles
@@ -487,7 +493,7 @@ def _division(
         images, strips, parts = choice
         count = call.groups * _ceil(n_images, images) * strips * parts
         pixels = images * _ceil(lines, strips) * columns
-        vectors = _ceil(max(1, pixels - rest), call.lanes)
+        vectors = _vectors(max(1, pixels - rest), call)
         # Of a tap, a vector takes half a cycle per row, and packing it about two.
         return _ceil(count, call.threads) * vectors * (_ceil(tiles, parts) * ISA.rows / 2 + 2)
 
@@ -537,6 +543,12 @@ def _product_tasks(
         _ceil(task["end_column"], taps) - task["first_column"] // taps for task in tasks
     )  # fmt: skip
     return tasks, seen
+
+
+def _vectors(pixels: int, call: Call) -> float:
+    """How many vectors are summed; one that is alone in its tile takes half as long again."""
+    vectors = _ceil(pixels, call.lanes)
+    return vectors + (0.5 if vectors % ISA.vectors == 1 else 0)
 
 
 def _cut(n_images: int, images: int, lines: int, strips: int) -> list[dict[str, int]]:
