@@ -9,7 +9,6 @@ import numpy as np
 from numba import prange
 
 from impls.numba_parallel._jit import inlined, inner, moving
-from impls.numba_parallel._plan import PACKED_ROWS
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
@@ -60,7 +59,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
             to, to_rows = together.ctypes.data, steps(n_rows, pixels)
         else:
             to, to_rows = out.ctypes.data + strip_at * size, m_out_rows
-        is_packed = n_rows >= PACKED_ROWS and not _has_no_panel(plan)
+        is_packed = n_rows >= plan.packed_rows and not _has_no_panel(plan)
         for tap in range(0, len(a_taps), plan.block):
             taps = min(plan.block, len(a_taps) - tap)
             for x in range(0, pixels, pitch):

@@ -50,6 +50,9 @@ READ_BYTES = 1 << 20
 # its vectors begin within cache lines and its taps lie in many pages. The products alone reached 83
 # to 92 % of the peak instead of 66 to 83 (64 and 128 rows, 56 x 56 and 28 x 28); with 16, less.
 PACKED_ROWS = 64
+# The same where windows are summed across the gaps between lines: a channel's taps lie in few pages
+# of a copy. 64 rows were 1.02 to 1.04 times as fast read in place.
+GAPPED_PACKED_ROWS = 128
 # Rows of a group that has too few for a tile, as in depthwise layers: these are swept.
 THIN_ROWS = 3
 # Small images are put together for so many, so that few vectors are partly empty.
@@ -70,7 +73,7 @@ PLAN = _record(
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
     "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows", "rest",
-    "is_gapped", "rows_at_once",
+    "is_gapped", "packed_rows", "rows_at_once",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -292,6 +295,7 @@ def _correlation(
         "is_spread": int(is_spread), "is_packed": int(is_packed), "strip_rows": strip_rows,
         "out_width": out[3], "is_thin": int(thin), "group_rows": n_rows, "rest": rest,
         "is_gapped": int(is_gapped), "rows_at_once": rows_at_once,
+        "packed_rows": GAPPED_PACKED_ROWS if is_gapped else PACKED_ROWS,
     }  # fmt: skip
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -377,7 +381,8 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
-        "group_rows": n_rows, "rest": 0, "is_gapped": 0, "rows_at_once": 0,
+        "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0,
+        "rows_at_once": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)
@@ -446,7 +451,7 @@ def _is_gapped(
     panels = apart / ISA.vectors
     apart_cycles = apart * rows / 2 + 4 * panels + 2.4 * (panels + images * lines)
     gapped = _vectors((images * (lines + vertical.halo) - vertical.halo) * pitch, call)
-    panel = 6.5 if n_rows >= PACKED_ROWS else 1
+    panel = 6.5 if n_rows >= GAPPED_PACKED_ROWS else 1
     moved = 2.5 * n_rows / taps if taps else 0
     return gapped * (rows / 2 + panel / ISA.vectors + moved) < apart_cycles
 

@@ -8,7 +8,6 @@ once.
 import numpy as np
 
 from impls.numba_parallel._jit import inner
-from impls.numba_parallel._plan import PACKED_ROWS
 from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
 from impls.numba_parallel._tile import ISA, tile, write_pairs
 
@@ -151,7 +150,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
                             taps = min(plan.block, end_tap - tap)
                             b, b_taps, b_tap = operand(
                                 panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
-                                source_taps, tap, taps, n_rows >= PACKED_ROWS,
+                                source_taps, tap, taps, n_rows >= plan.packed_rows,
                             )  # fmt: skip
                             for i in range(0, n_rows, ROWS):
                                 tile(
