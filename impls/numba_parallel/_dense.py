@@ -11,7 +11,7 @@ from numba import prange
 from impls.numba_parallel._jit import inlined, inner, moving
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
-from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
+from impls.numba_parallel._strips import aligned, find_runs, operand, panel_width, steps, strip
 from impls.numba_parallel._thin import dots_task, sweep_task
 from impls.numba_parallel._tile import ISA, move_rows, pack_columns, tile
 
@@ -30,7 +30,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     a_rows, out_rows, a_taps, source_taps, _, phases = tables
     copied, panel, panel_taps, runs = work
     size = out.itemsize
-    pitch = VECTORS * (VECTOR_BYTES // size)
+    lanes = VECTOR_BYTES // size
     n_images = task.end_image - task.first_image
     lines, columns = task.end_row - task.first_row, plan.out_columns
     image_pixels = lines * columns
@@ -62,8 +62,9 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
         is_packed = n_rows >= plan.packed_rows and not _has_no_panel(plan)
         for tap in range(0, len(a_taps), plan.block):
             taps = min(plan.block, len(a_taps) - tap)
-            for x in range(0, pixels, pitch):
-                width = min(pitch, pixels - x)
+            x = np.int64(0)
+            while x < pixels:
+                width = panel_width(pixels - x, lanes)
                 n_runs = find_runs(runs, x, width, rows, columns, image, plan.copy_columns)
                 b, b_taps, b_tap = operand(
                     panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
@@ -74,6 +75,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                         out, b, b_taps, b_tap, a.ctypes.data, m_a_rows, m, a_taps, tap, taps,
                         to + x * size, to_rows, m_bias, m, tap == 0, min(ROWS, n_rows - m), width,
                     )  # fmt: skip
+                x += width
             end_tap = tap + taps
             if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
                 add_rest(
@@ -155,8 +157,9 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
     a_at = (
         a.ctypes.data + (where.first_image * plan.out_image + where.first_row * plan.out_row) * size
     )
-    for column in range(task.first_column, task.end_column, pitch):
-        n_columns = min(pitch, task.end_column - column)
+    column = task.first_column
+    while column < task.end_column:
+        n_columns = panel_width(task.end_column - column, lanes)
         for i in range(pitch):
             # Vectors have lanes beyond the last column: they read it again.
             offsets[i] = columns[min(column + i, task.end_column - 1) - skipped]
@@ -178,6 +181,7 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
                     out.ctypes.data + column * size, out_rows, zeros, m, is_first and x == 0,
                     min(ROWS, task.end_m - m), n_columns,
                 )  # fmt: skip
+        column += n_columns
 
 
 @inlined

@@ -8,7 +8,7 @@ once.
 import numpy as np
 
 from impls.numba_parallel._jit import inner
-from impls.numba_parallel._strips import aligned, find_runs, operand, steps, strip
+from impls.numba_parallel._strips import aligned, find_runs, operand, panel_width, steps, strip
 from impls.numba_parallel._tile import ISA, tile, write_pairs
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
@@ -95,7 +95,8 @@ def spread(out, source, a, bias, plan, task, tables, work):
     a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
     copied, panel, panel_taps, runs = work
     size = out.itemsize
-    pitch = VECTORS * (VECTOR_BYTES // size)
+    lanes = VECTOR_BYTES // size
+    pitch = VECTORS * lanes
     step = plan.out_column
     all_rows, n_images = task.end_m - task.first_m, task.end_image - task.first_image
     columns, line = plan.out_columns, plan.out_columns
@@ -138,8 +139,9 @@ def spread(out, source, a, bias, plan, task, tables, work):
                     seen_rows, seen_columns, out_lines = 1, pixels, image // line
                 elif plan.copy_columns == columns:
                     seen_rows, seen_columns = 1, rows * columns
-                for x in range(0, pixels, pitch):
-                    width = min(pitch, pixels - x)
+                x = np.int64(0)
+                while x < pixels:
+                    width = panel_width(pixels - x, lanes)
                     n_seen = find_runs(
                         seen_runs, x, width, seen_rows, seen_columns, image, plan.copy_columns
                     )
@@ -167,5 +169,6 @@ def spread(out, source, a, bias, plan, task, tables, work):
                                 i * pitch + runs[r, 0], n_rows * pitch, across, runs[r, 2],
                                 runs[r, 3],
                             )  # fmt: skip
+                    x += width
     # Numba would let go of it as soon as its address is known.
     packed[:0] = 0

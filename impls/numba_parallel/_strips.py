@@ -79,6 +79,18 @@ def find_runs(found, first, count, rows, columns, image, row):
 
 
 @inner
+def panel_width(left, lanes):
+    """How many of so many pixels or columns the next panel has.
+
+    Of four vectors two: one that is alone in its tile takes half as long again.
+    """
+    pitch = VECTORS * lanes
+    if VECTORS > 2 and pitch < left <= pitch + lanes:
+        return pitch - lanes
+    return min(pitch, left)
+
+
+@inner
 def operand(
     panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps, is_packed
 ):  # fmt: skip
