@@ -57,6 +57,8 @@ GAPPED_PACKED_ROWS = 128
 THIN_ROWS = 3
 # Small images are put together for so many, so that few vectors are partly empty.
 STRIP_PIXELS = 384
+# Cycles that moving a vector of sums takes, in which five taps are summed.
+MOVE_CYCLES = 2.5
 # Bytes of their sums, which a task keeps beside one another, so many rows at once: writing each
 # panel of 48 pixels to two images, tap block by tap block, took twice as long in all.
 TOGETHER_BYTES = 1 << 21
@@ -235,12 +237,16 @@ def _correlation(
     line_bytes = 0 if is_direct else channels * planes * copy_columns * call.itemsize
     together = 1 if thin else source[0]
     images, strips = _strips(together, lines, columns, line_bytes, vertical.halo)
+    sum_taps = channels * prod(call.weight[2:])
     if images > 1:
-        # Up to twice as many, if that leaves fewer vectors alone or partly empty.
+        # One, whose sums need not be moved, or so many that fewest vectors are partly empty.
         images = min(
-            range(images, 1 + min(2 * images, source[0])),
-            key=lambda count: _vectors(count * lines * columns, call) / count,
-        )
+            (1, *range(images, 1 + min(2 * images, source[0]))),
+            key=lambda count: (
+                _vectors(count * lines * columns, call) / count
+                * (sum_taps / 2 + (MOVE_CYCLES if count > 1 else 0))
+            ),
+        )  # fmt: skip
     strip_rows = _ceil(lines, strips)
     is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
     is_packed = is_spread and images * lines * columns >= PACKED_PIXELS
@@ -251,7 +257,6 @@ def _correlation(
     rest = lines * columns % call.lanes
     if not is_few or rest > REST_PIXELS:
         rest = 0
-    sum_taps = channels * prod(call.weight[2:])
     if is_spread:
         row_bytes = sum_taps * call.itemsize
         most = min(SPREAD_ROWS, (PACKED_BYTES if is_packed else READ_BYTES) // row_bytes)
@@ -452,7 +457,7 @@ def _is_gapped(
     apart_cycles = apart * rows / 2 + 4 * panels + 2.4 * (panels + images * lines)
     gapped = _vectors((images * (lines + vertical.halo) - vertical.halo) * pitch, call)
     panel = 6.5 if n_rows >= GAPPED_PACKED_ROWS else 1
-    moved = 2.5 * n_rows / taps if taps else 0
+    moved = MOVE_CYCLES * n_rows / taps if taps else 0
     return gapped * (rows / 2 + panel / ISA.vectors + moved) < apart_cycles
 
 

@@ -43,26 +43,29 @@ def _find_places(found, x, width, lines, line, rows, columns, plan):
 
 
 @inner
-def _write_phases(out, place, sums, column, pitch, phases, first, length):
-    """Write `length` windows of the column phases, from the first on, into the row at a place.
+def _write_phases(out, place, out_rows, sums, column, n_rows, phases, first, length):
+    """Write `length` windows of the column phases, from the first on, into each row's line.
 
-    The sums of phase g start at sums[column + g * pitch].
+    Row i's line starts at place + out_rows[i], its sums of phase g at panel g * n_rows + i.
     """
     step = len(phases)
+    pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     if step == 2:
         even, odd = 0, 1
         if phases[even].column_at:
             even, odd = odd, even
         count = min(length, phases[even].columns - first) + min(length, phases[odd].columns - first)
         write_pairs(
-            out, place + 2 * first, sums, column + even * pitch, column + odd * pitch, count
-        )
+            out, place + 2 * first, out_rows, sums, column + even * n_rows * pitch,
+            column + odd * n_rows * pitch, pitch, n_rows, count,
+        )  # fmt: skip
         return
-    for g in range(step):
-        values = sums[column + g * pitch :][:length]
-        row = out[place + phases[g].column_at + first * step :]
-        for j in range(min(length, phases[g].columns - first)):
-            row[j * step] = values[j]
+    for i in range(n_rows):
+        for g in range(step):
+            values = sums[column + (g * n_rows + i) * pitch :][:length]
+            row = out[place + out_rows[i] + phases[g].column_at + first * step :]
+            for j in range(min(length, phases[g].columns - first)):
+                row[j * step] = values[j]
 
 
 @inner
@@ -161,14 +164,11 @@ def spread(out, source, a, bias, plan, task, tables, work):
                                     min(ROWS, n_rows - i), width,
                                 )  # fmt: skip
                     n_runs = _find_places(runs, x, width, out_lines, line, rows, columns, plan)
-                    for i in range(n_rows):
-                        row_at = strip_at + m_out_rows[i] + across[0].row_at
-                        for r in range(n_runs):
-                            _write_phases(
-                                out, row_at + runs[r, 4] - runs[r, 2], sums,
-                                i * pitch + runs[r, 0], n_rows * pitch, across, runs[r, 2],
-                                runs[r, 3],
-                            )  # fmt: skip
+                    for r in range(n_runs):
+                        _write_phases(
+                            out, strip_at + across[0].row_at + runs[r, 4] - runs[r, 2], m_out_rows,
+                            sums, runs[r, 0], n_rows, across, runs[r, 2], runs[r, 3],
+                        )  # fmt: skip
                     x += width
     # Numba would let go of it as soon as its address is known.
     packed[:0] = 0

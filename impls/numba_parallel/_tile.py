@@ -433,29 +433,43 @@ def pack_columns(typingctx, panel, panel_at, pitch, source, source_at, columns, 
 
 
 @intrinsic
-def write_pairs(typingctx, out, at, values, even, odd, count):
-    """out[at + 2 * j], out[at + 2 * j + 1] = values[even + j], values[odd + j]: `count` in all.
+def write_pairs(typingctx, out, at, out_rows, values, even, odd, pitch, rows, count):
+    """Zip rows: of out's row i, at + out_rows[i], values 2 * j and 2 * j + 1 become
+    values[even + i * pitch + j] and values[odd + i * pitch + j], `count` in all.
 
-    1 <= count <= 2 * ISA.vectors * LANES; whole vectors of values are read.
+    For i < rows, rows >= 1; 1 <= count <= 2 * ISA.vectors * LANES; whole vectors of values are
+    read.
     """
-    signature = types.void(out, types.int64, values, types.int64, types.int64, types.int64)
+    index = types.int64
+    signature = types.void(out, index, out_rows, values, index, index, index, index, index)
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        out_value, at, values_value, even, odd, count = args
+        out_value, at, rows_value, values_value, even, odd, pitch, rows, count = args
         emit = _Emitter(context, builder, out.dtype)
-        target = builder.gep(_data(context, builder, out, out_value), [at])
+        gep = builder.gep
+        target = gep(_data(context, builder, out, out_value), [at])
+        table = _data(context, builder, out_rows, rows_value)
         source = _data(context, builder, values, values_value)
+
+        def write(v: int) -> None:
+            """Write a vector of each for every row."""
+            places = [INDEX((2 * v + half) * emit.lanes) for half in (0, 1)]
+            masks = [emit.mask(builder.sub(count, place)) for place in places]
+            starts = [builder.add(first, INDEX(v * emit.lanes)) for first in (even, odd)]
+
+            def row(i: Any, state: list[Any]) -> list[Any]:
+                here = gep(target, [builder.load(gep(table, [i]))])
+                there = gep(source, [builder.mul(i, pitch)])
+                a, b = (emit.load(gep(there, [start])) for start in starts)
+                for half, (place, mask) in enumerate(zip(places, masks, strict=True)):
+                    emit.store_masked(emit.zip(a, b, half), gep(here, [place]), mask)
+                return []
+
+            _for(builder, rows, [], row)
+
         for v in range(ISA.vectors):
             with builder.if_then(builder.icmp_signed(">", count, INDEX(2 * v * emit.lanes))):
-                here = INDEX(v * emit.lanes)
-                a, b = (
-                    emit.load(builder.gep(source, [builder.add(first, here)]))
-                    for first in (even, odd)
-                )
-                for half in (0, 1):
-                    done = INDEX((2 * v + half) * emit.lanes)
-                    mask = emit.mask(builder.sub(count, done))
-                    emit.store_masked(emit.zip(a, b, half), builder.gep(target, [done]), mask)
+                write(v)
         return context.get_dummy_value()
 
     return signature, codegen

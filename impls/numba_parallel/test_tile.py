@@ -53,8 +53,8 @@ def run_pack_columns(panel, source, columns, length):
 
 
 @njit
-def run_write_pairs(out, values, even, odd, count):
-    write_pairs(out, 3, values, even, odd, count)
+def run_write_pairs(out, out_rows, values, even, odd, pitch, rows, count):
+    write_pairs(out, 3, out_rows, values, even, odd, pitch, rows, count)
 
 
 @njit
@@ -148,13 +148,16 @@ def test_pack_columns_transposes_a_square(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_write_pairs_zips_any_count_and_writes_nothing_else(dtype: str) -> None:
     most = ISA.vectors * lanes(dtype)
-    values = integers((3 * most,), dtype)
+    pitch, rows, out_rows = most + 3, 3, np.array([4 * most, 0, 2 * most + 1])
+    values = integers((2 * rows * pitch + 9 + most,), dtype)
     for count in range(1, 2 * most + 1):
-        out = np.full(2 * most + 9, MARK, dtype)
-        run_write_pairs(out, values, 5, 5 + most, count)
+        out = np.full(6 * most + 9, MARK, dtype)
+        run_write_pairs(out, out_rows, values, 5, 7 + rows * pitch, pitch, rows, count)
         expected = np.full_like(out, MARK)
-        expected[3 : 3 + count : 2] = values[5:][: (count + 1) // 2]
-        expected[4 : 3 + count : 2] = values[5 + most :][: count // 2]
+        for i, row in enumerate(out_rows + 3):
+            even, odd = 5 + i * pitch, 7 + (rows + i) * pitch
+            expected[row : row + count : 2] = values[even:][: (count + 1) // 2]
+            expected[row + 1 : row + count : 2] = values[odd:][: count // 2]
         np.testing.assert_array_equal(out, expected)
 
 
