@@ -13,7 +13,7 @@ from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import aligned, find_runs, operand, panel_width, steps, strip
 from impls.numba_parallel._thin import dots_task, sweep_task
-from impls.numba_parallel._tile import ISA, move_rows, pack_columns, tile
+from impls.numba_parallel._tile import ISA, fetch_rows, move_rows, pack_columns, tile
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
 
@@ -70,6 +70,11 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                     panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
                     is_packed,
                 )  # fmt: skip
+                if plan.is_far and is_packed and x + width < pixels:
+                    fetch_rows(
+                        seen, seen_at + runs[0, 4] + width, source_taps, tap, taps,
+                        min(VECTORS * lanes, pixels - x - width),
+                    )  # fmt: skip
                 for m in range(0, n_rows, ROWS):
                     tile(
                         out, b, b_taps, b_tap, a.ctypes.data, m_a_rows, m, a_taps, tap, taps,
@@ -175,6 +180,8 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
                             i, min(lanes, runs[r, 3] - j),
                         )  # fmt: skip
                         k += min(lanes, runs[r, 3] - j)
+            if plan.is_far and x + count < pixels:
+                fetch_rows(seen, seen_at + runs[0, 4] + count, offsets, 0, n_columns, plan.block)
             for m in range(task.first_m, task.end_m, ROWS):
                 tile(
                     out, panel.ctypes.data, panel_taps, 0, a_at, a_rows, m, a_taps, x, count,

@@ -3,8 +3,7 @@
 import numpy as np
 
 from impls.numba_parallel._jit import inner
-from impls.numba_parallel._plan import CACHE_LINE
-from impls.numba_parallel._tile import ISA, pack_rows, take_rows
+from impls.numba_parallel._tile import CACHE_LINE, ISA, pack_rows, take_rows
 
 VECTORS, VECTOR_BYTES = ISA.vectors, ISA.vector_bytes
 

@@ -65,6 +65,7 @@ SWEEP_VECTORS = 8
 DOTS_TAPS = (9, 3, 1)
 # Steps by which take_rows takes whole vectors apart; others it takes value by value.
 TAKEN_STEPS = (1, 2, 4)
+CACHE_LINE = 64
 # The type of indices and addresses.
 INDEX = ir.IntType(64)
 
@@ -395,6 +396,38 @@ def pack_rows(typingctx, panel, panel_at, pitch, source, source_at, taps, tap, c
                 _between(builder, length, whole * emit.lanes, (whole + 1) * emit.lanes)
             ):
                 move(whole)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def fetch_rows(typingctx, source, source_at, taps, tap, count, length):
+    """Ask for source[source_at + taps[tap + k] + j] for k < count, j < length: all >= 1.
+
+    Soon read, they come from memory while something else is computed.
+    """
+    index = types.int64
+    signature = types.void(source, index, taps, index, index, index)
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        source_value, source_at, taps_value, tap, count, length = args
+        emit = _Emitter(context, builder, source.dtype)
+        origin = builder.gep(_data(context, builder, source, source_value), [source_at])
+        table = builder.gep(_data(context, builder, taps, taps_value), [tap])
+        step = INDEX(CACHE_LINE // emit.bytes)
+        lines = builder.add(builder.sdiv(length, step), INDEX(1))
+
+        def row(k: Any, state: list[Any]) -> list[Any]:
+            here = builder.gep(origin, [builder.load(builder.gep(table, [k]))])
+
+            def line(i: Any, state: list[Any]) -> list[Any]:
+                emit.prefetch(builder.gep(here, [builder.mul(i, step)]), is_written=False)
+                return []
+
+            return _for(builder, lines, [], line)
+
+        _for(builder, count, [], row)
         return context.get_dummy_value()
 
     return signature, codegen

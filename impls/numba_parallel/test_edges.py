@@ -17,8 +17,7 @@ from numpy import ndarray
 
 from impls import im2col, numba_parallel
 from impls.numba_parallel import _dense, _jit, _spread, _thin
-from impls.numba_parallel._plan import CACHE_LINE
-from impls.numba_parallel._tile import ISA
+from impls.numba_parallel._tile import CACHE_LINE, ISA
 from impls.spec.plan import Params
 
 PAGE = mmap.PAGESIZE
@@ -75,6 +74,8 @@ SHAPES = [
     # The same, with so many rows that panels are packed; with a rest there is no panel.
     ((1, 150, 8, 12), (70, 150, 1, 1), call()),
     ((1, 70, 7, 7), (70, 70, 1, 1), call()),
+    # From memory: what is packed next is asked for.
+    ((7, 70, 60, 57), (66, 70, 1, 1), call()),
     # Copied: padding, strides, groups, dilation, windows of one column.
     ((2, 4, 9, 11), (6, 2, 3, 2), call(padding=((1, 2), (0, 3)), groups=2)),
     ((1, 3, 20, 21), (17, 3, 5, 3), call(stride=(2, 3), padding=((2, 2), (1, 1)))),
