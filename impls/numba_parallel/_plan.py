@@ -505,7 +505,9 @@ def _division(
     def cost(choice: tuple[int, int, int]) -> float:
         images, strips, parts = choice
         count = call.groups * _ceil(n_images, images) * strips * parts
-        pixels = images * _ceil(lines, strips) * columns
+        # Of one strip a thread the tallest counts, of many all.
+        height = lines / strips if strips > call.threads else _ceil(lines, strips)
+        pixels = int(images * height * columns)
         vectors = _vectors(max(1, pixels - rest), call)
         # Of a tap, a vector takes half a cycle per row, and packing it about two.
         return _ceil(count, call.threads) * vectors * (_ceil(tiles, parts) * ISA.rows / 2 + 2)
