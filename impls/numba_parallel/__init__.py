@@ -15,25 +15,30 @@ How a dense convolution runs, here forward (the gradients differ in their tables
     input (N, C, H, W)          a strip: whole rows of some images, copied with their padding;
       |  copy                   a stride's remainders become planes, so that windows of one
       v                         phase lie side by side. Left out where nothing is padded (1 x 1)
-    strip (C, phases, rows, columns)
+    strip (C, phases, images, rows, columns)
       |  pack, per block of     a panel: for each tap (c, r, s) of the block, what 48 successive
-      v  128 taps               windows see there, in a row. What fewer than 64 channels read, one
-    panel (taps, 48 pixels)     run of whole vectors, is read where it stands
+      v  128 taps               windows see there, in a row. One run of whole vectors that fewer
+    panel (taps, 48 pixels)     than 64 channels read is read where it stands
       |  tile, per 8 output     out[8 channels, 48 pixels] += weight[8, taps] @ panel: 24 registers
       v  channels               of sums, the weight read as it lies, the output written in place
     output (N, O, P, Q)
 
 The panel stays in L1 while all output channels pass over it; the block's part of the weight stays
-in L2 for the strip's next 48 pixels. grad_input is the same with rows of input channels: places
-with one remainder modulo stride, a phase, gather from the same taps. A stride sets them apart in
-the result, so the phases of a row are summed into panels of their own and put together when they
-are written; the weight, of which a phase reads every stride-th tap, is packed first. grad_weight
-sums over pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is
-packed. Where an image is a pixel more than a few vectors, as 7 x 7 is, forward sums the last with
-taps in the lanes. Groups of one or two channels would leave a tile empty: all windows of a plane
-are summed at once, the gaps between its rows included, and written without them. Extra memory is
-the strip, a few panels, the packed rows of a weight or the sums of small images that are put
-together (1 MiB), and the tables.
+in L2 for the strip's next 48 pixels. Where a few windows too many cost less than packing, as with
+few channels, those that begin in the padding between two lines are summed as well: a line's end is
+then no run's end. What is too much is left out when sums are moved to the result, as sums of small
+images, put together in one strip, are taken apart.
+
+grad_input is the same with rows of input channels: places with one remainder modulo stride, a
+phase, gather from the same taps. A stride sets them apart in the result, so the phases of a row are
+summed into panels of their own and put together when they are written; the weight, of which a phase
+reads every stride-th tap, is packed first, or read by few rows at once. grad_weight sums over
+pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is packed.
+Where an image is a pixel more than a few vectors, as 7 x 7 is, forward sums the last with taps in
+the lanes. Groups of one or two channels would leave a tile empty: all windows of a plane are summed
+at once and written without the gaps. Extra memory is the strip, a few panels, the packed rows of a
+weight or the sums to be moved (2 MiB), and the tables.
+
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles. How fast this is, and what limits it: SPEED.md.
 
