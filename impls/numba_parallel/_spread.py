@@ -24,6 +24,29 @@ def _pack_weight(packed, a, a_rows, a_taps, n_rows):
 
 
 @inner
+def _sum_phases(
+    sums, sums_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, weight,
+    a_rows, a_taps, bias, n_rows, phases, plan,
+):  # fmt: skip
+    """Sum a panel of windows for each column phase: row i of phase g in panel g * n_rows + i."""
+    pitch = VECTORS * (VECTOR_BYTES // sums.itemsize)
+    for g in range(len(phases)):
+        to = sums.ctypes.data + g * n_rows * pitch * sums.itemsize
+        first_tap, end_tap = phases[g].first_tap, phases[g].end_tap
+        for tap in range(first_tap, end_tap, plan.block):
+            taps = min(plan.block, end_tap - tap)
+            b, b_taps, b_tap = operand(
+                panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
+                n_rows >= plan.packed_rows,
+            )  # fmt: skip
+            for i in range(0, n_rows, ROWS):
+                tile(
+                    sums, b, b_taps, b_tap, weight, a_rows, i, a_taps, tap, taps, to, sums_rows,
+                    bias, i, tap == first_tap, min(ROWS, n_rows - i), width,
+                )  # fmt: skip
+
+
+@inner
 def _find_places(found, x, width, lines, line, rows, columns, plan):
     """Runs of a panel's windows that are in out, as find_runs has them; returns how many.
 
@@ -97,8 +120,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
     """Fill a task's pixels and rows, strip by strip."""
     a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
     copied, panel, panel_taps, runs = work
-    size = out.itemsize
-    lanes = VECTOR_BYTES // size
+    lanes = VECTOR_BYTES // out.itemsize
     pitch = VECTORS * lanes
     step = plan.out_column
     all_rows, n_images = task.end_m - task.first_m, task.end_image - task.first_image
@@ -107,7 +129,6 @@ def spread(out, source, a, bias, plan, task, tables, work):
         line = plan.copy_columns
     # One panel more: write_pairs reads whole vectors.
     sums = aligned((step * min(all_rows, plan.rows_at_once) + 1) * pitch, out)
-    # Tiles reach beyond the last row: they see it again.
     all_a_rows, weight = a_rows[task.first_m :], a.ctypes.data
     packed = aligned(plan.is_packed * len(a_taps) * all_rows, out)
     if plan.is_packed:
@@ -124,7 +145,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
         strip_at = task.first_image * plan.out_image + first_row * plan.out_row
         for first_m in range(0, all_rows, plan.rows_at_once):
             n_rows = min(plan.rows_at_once, all_rows - first_m)
-            sums_rows = steps(n_rows, pitch)
+            sums_rows = steps(n_rows, pitch)  # tiles see the last again, beyond it
             m_bias, m_out_rows = bias[task.first_m + first_m :], out_rows[task.first_m + first_m :]
             m_a_rows = all_a_rows[first_m:]
             for f in range(0, len(out_phases), step):
@@ -148,21 +169,10 @@ def spread(out, source, a, bias, plan, task, tables, work):
                     n_seen = find_runs(
                         seen_runs, x, width, seen_rows, seen_columns, image, plan.copy_columns
                     )
-                    for g in range(step):
-                        to = sums.ctypes.data + g * n_rows * pitch * size
-                        first_tap, end_tap = across[g].first_tap, across[g].end_tap
-                        for tap in range(first_tap, end_tap, plan.block):
-                            taps = min(plan.block, end_tap - tap)
-                            b, b_taps, b_tap = operand(
-                                panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
-                                source_taps, tap, taps, n_rows >= plan.packed_rows,
-                            )  # fmt: skip
-                            for i in range(0, n_rows, ROWS):
-                                tile(
-                                    out, b, b_taps, b_tap, weight, m_a_rows, i, a_taps, tap, taps,
-                                    to, sums_rows, m_bias, i, tap == first_tap,
-                                    min(ROWS, n_rows - i), width,
-                                )  # fmt: skip
+                    _sum_phases(
+                        sums, sums_rows, panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
+                        source_taps, weight, m_a_rows, a_taps, m_bias, n_rows, across, plan,
+                    )  # fmt: skip
                     n_runs = _find_places(runs, x, width, out_lines, line, rows, columns, plan)
                     for r in range(n_runs):
                         _write_phases(
