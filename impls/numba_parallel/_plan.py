@@ -24,8 +24,8 @@ REST_PIXELS = 2
 # Taps of a block of such pixels that one tap sees, side by side, so that nothing is packed: the
 # weight, used once, comes in longer pieces. 1.2 times as fast as with 128.
 FEW_PIXELS_BLOCK = 512
-# Taps of a block that is read in place, across the gaps between lines, where taps share cache lines:
-# 1.02 to 1.05 times as fast as with 128.
+# Taps of a block that is read in place, across the gaps between lines, where taps share cache
+# lines: 1.02 to 1.05 times as fast as with 128.
 GAPPED_BLOCK = 384
 # Taps of a block whose rows are those of a linear layer, often a power of two apart: so many fewer
 # stay in L1. 1.1 times as fast as with 128.
