@@ -393,8 +393,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
-        "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0,
-        "rows_at_once": 0,
+        "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0, "rows_at_once": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)

@@ -18,7 +18,10 @@ FEATURES = 2048
 
 @inner
 def _see(copied, source, plan, phases, image, channel, channels, first_row, rows):
-    """Copy what rows of windows see of some channels; where that is padding, copied is 0 before."""
+    """Copy what rows of windows see of some channels; where that is padding, copied is 0 before.
+
+    strip would do, but copies the zeros again for every plane: 0.85 to 0.95 as fast.
+    """
     if plan.step_h > 1 or plan.step_w > 1:
         strip(copied, source, plan, phases, image, np.int64(1), channel, channels, first_row, rows)
         return
