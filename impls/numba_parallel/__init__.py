@@ -72,8 +72,8 @@ NO_PADDING = ((0, 0), (0, 0))
 # How many multiply-adds of the tile take the time of one in a loop over planes, in which work is
 # counted: 60 and 2 thousand million a second were measured on a core.
 TILE_SPEED = 30
-# The same of what is swept.
-SWEEP_SPEED = 8
+# The same of what the compiler vectorizes, and of what is swept.
+VECTOR_SPEED = 8
 # Rows of a linear layer whose panels would have mostly empty lanes; dot products took a third to
 # three quarters of the time, sums of the weight's rows 0.4 to 0.6 of it.
 FEW_ROWS = 4
@@ -246,7 +246,7 @@ def _job(
 ) -> Job:  # fmt: skip
     """The job of a call with so many threads; make: what makes its tables."""
     rows = input[1] if make is grad_input_tables else output[1]
-    speed = SWEEP_SPEED if is_thin(rows, groups) else TILE_SPEED
+    speed = VECTOR_SPEED if is_thin(rows, groups) else TILE_SPEED
     work = prod(output) * prod(weight[1:]) // speed
     threads = threads if is_parallel(work) else 1
     call = Call(input, weight, output, stride, padding, dilation, groups, dtype.itemsize, threads)
@@ -344,21 +344,23 @@ def avg_pool_grad_input(
 def global_avg_pool(input: ndarray) -> ndarray:
     """Output (N, C)."""
     output = np.empty(input.shape[:2], input.dtype)
-    launch(_pool.global_avg_pool, input.size, (output,), (input,))
+    launch(_pool.global_avg_pool, input.size // VECTOR_SPEED, (output,), (input,))
     return output
 
 
 def global_avg_pool_grad_input(grad_output: ndarray, input: ndarray) -> ndarray:
     """(N, C, H, W)."""
     grad_input = np.empty_like(input)
-    launch(_pool.global_avg_pool_grad_input, input.size, (grad_input,), (grad_output,))
+    work = input.size // VECTOR_SPEED
+    launch(_pool.global_avg_pool_grad_input, work, (grad_input,), (grad_output,))
     return grad_input
 
 
 def relu(input: ndarray) -> ndarray:
     """Output of the input's shape."""
     output = np.empty_like(input)
-    launch(_pool.relu, input.size, (output.reshape(-1),), (input.reshape(-1),))
+    work = input.size // VECTOR_SPEED
+    launch(_pool.relu, work, (output.reshape(-1),), (input.reshape(-1),))
     return output
 
 
@@ -366,7 +368,8 @@ def relu_grad_input(grad_output: ndarray, input: ndarray) -> ndarray:
     """Gradient of the input's shape."""
     grad_input = np.empty_like(input)
     inputs = (grad_output.reshape(-1), input.reshape(-1))
-    launch(_pool.relu_grad_input, input.size, (grad_input.reshape(-1),), inputs)
+    work = input.size // VECTOR_SPEED
+    launch(_pool.relu_grad_input, work, (grad_input.reshape(-1),), inputs)
     return grad_input
 
 
@@ -380,7 +383,8 @@ def linear(input: ndarray, weight: ndarray, bias: ndarray | None) -> ndarray:
     if input.size and weight.size and len(input) <= FEW_ROWS:
         output = np.empty(shape[:2], input.dtype)
         bias = np.zeros(len(weight), input.dtype) if bias is None else bias
-        launch(_thin.linear, output.size * weight.shape[1], (output,), (input, weight, bias))
+        work = output.size * weight.shape[1] // VECTOR_SPEED
+        launch(_thin.linear, work, (output,), (input, weight, bias))
         return output
     if input.size and weight.size:
         output = _products(_pixels(input), _pixels(weight), shape).reshape(shape[:2])
@@ -397,7 +401,7 @@ def linear_grad_input(grad_output: ndarray, input: ndarray, weight: ndarray) -> 
         return np.zeros_like(input)
     if len(input) <= FEW_ROWS:
         grad_input = np.empty_like(input)
-        work = grad_output.size * input.shape[1]
+        work = grad_output.size * input.shape[1] // VECTOR_SPEED
         launch(_thin.linear_grad_input, work, (grad_input,), (grad_output, weight))
         return grad_input
     shape = (1, *input.shape, 1)

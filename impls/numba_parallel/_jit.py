@@ -8,6 +8,7 @@ take turns, which every threading layer of Numba survives.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -18,9 +19,11 @@ import numpy as np
 from numba import njit
 from numpy import ndarray
 
-# Multiply-adds below which threads cost more than they save: waking a second one took 180 us
-# (quiet) to 8 ms (busy machine), and 100,000 multiply-adds take about 50 us.
-SERIAL_WORK = 100_000
+# Multiply-adds below which threads cost more than they save, where the others are awake: a loop
+# over planes does so many in some 10 us, and a second thread joins within 1.
+SERIAL_WORK = 12_000
+# The same where they sleep between calls: waking one took 90 us.
+WAKING_WORK = 100_000
 
 
 def available_threads() -> int:
@@ -31,7 +34,17 @@ def available_threads() -> int:
 
 def is_parallel(work: int) -> bool:
     """Whether a call of so many multiply-adds is worth several threads."""
-    return work >= SERIAL_WORK
+    if work < SERIAL_WORK or available_threads() == 1:
+        return False
+    return work >= WAKING_WORK or _are_awake()
+
+
+@cache
+def _are_awake() -> bool:
+    """Whether threads wait in a loop for the next call, as OpenMP's do for some milliseconds."""
+    numba.get_num_threads()  # starts them
+    layer: str = numba.threading_layer()
+    return layer == "omp"
 
 
 def _digest() -> str:

@@ -104,7 +104,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     # Each version is compiled here: one per dtype is enough.
     for dtype, work in (("float32", 0), ("float64", 1 << 60)):
-        _jit.SERIAL_WORK = work
+        _jit.SERIAL_WORK = _jit.WAKING_WORK = work
         for shape, weight_shape, params in SHAPES:
             input = rng.integers(-4, 5, shape).astype(dtype)
             weight = rng.integers(-4, 5, weight_shape).astype(dtype)

@@ -116,9 +116,16 @@ def watched(kernel: _jit.Kernel, ran: list[str]) -> _jit.Kernel:
     )
 
 
+def parallel_from(monkeypatch: pytest.MonkeyPatch, work: float) -> None:
+    """From here on, calls of so much work take several threads, also where there is one core."""
+    monkeypatch.setattr(_jit, "SERIAL_WORK", work)
+    monkeypatch.setattr(_jit, "WAKING_WORK", work)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 2)
+
+
 def versions(monkeypatch: pytest.MonkeyPatch, work: float) -> list[str]:
     """From here on, which version ran; `work` is where the parallel one begins."""
-    monkeypatch.setattr(_jit, "SERIAL_WORK", work)
+    parallel_from(monkeypatch, work)
     ran: list[str] = []
     monkeypatch.setattr(
         numba_parallel, "launch", lambda kernel, *rest: _jit.launch(watched(kernel, ran), *rest)
@@ -140,7 +147,7 @@ def test_serial_and_parallel_equal_the_loops(
     assert len(np.unique(expected[0])) > 2
     ran = versions(monkeypatch, 0)
     parallel = run(numba_parallel, kernel, dtype)
-    monkeypatch.setattr(_jit, "SERIAL_WORK", float("inf"))
+    parallel_from(monkeypatch, float("inf"))
     serial = run(numba_parallel, kernel, dtype)
     assert ran == ["parallel", "serial"]
     # The sign of zero is free in sums: + 0 makes it positive.
@@ -156,7 +163,7 @@ def test_serial_and_parallel_equal_the_loops(
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one thread only on this machine")
-    monkeypatch.setattr(_jit, "SERIAL_WORK", 0)
+    parallel_from(monkeypatch, 0)
     before = numba.get_num_threads()
     results = []
     try:
@@ -180,7 +187,7 @@ def test_no_division_of_the_work_changes_a_bit(
     params: Params = {
         "stride": (1, 1), "padding": ((around,) * 2,) * 2, "dilation": (1, 1), "groups": 1,
     }  # fmt: skip
-    monkeypatch.setattr(_jit, "SERIAL_WORK", 0)
+    parallel_from(monkeypatch, 0)
     results = []
     for threads in (1, 2, 5):
         monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
@@ -225,11 +232,21 @@ def test_no_kernel_can_write_to_an_input() -> None:
         version((np.ones(3),), (np.ones(3),), ())
 
 
-@pytest.mark.parametrize("work, chosen", [(99_999, "serial"), (100_000, "parallel")])
-def test_threads_start_at_serial_work(
-    monkeypatch: pytest.MonkeyPatch, work: int, chosen: str
+@pytest.mark.parametrize(
+    "threads, are_awake, work, chosen",
+    [
+        (2, True, 11_999, "serial"),
+        (2, True, 12_000, "parallel"),
+        (2, False, 99_999, "serial"),
+        (2, False, 100_000, "parallel"),
+        (1, True, 100_000, "serial"),
+    ],
+)
+def test_threads_start_where_they_save_time(
+    monkeypatch: pytest.MonkeyPatch, threads: int, are_awake: bool, work: int, chosen: str
 ) -> None:
-    monkeypatch.setattr(_jit, "SERIAL_WORK", 100_000)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr(_jit, "_are_awake", lambda: are_awake)
     ran: list[str] = []
     _jit.launch(watched(_pool.relu, ran), work, (np.empty(3),), (np.ones(3),))
     assert ran == [chosen]
@@ -238,7 +255,7 @@ def test_threads_start_at_serial_work(
 def test_nan_infinity_and_minus_zero_survive(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.array([[[[np.nan, -np.inf], [-0.0, 3.0], [np.inf, -2.0]]]])
     for work in (0, float("inf")):
-        monkeypatch.setattr(_jit, "SERIAL_WORK", work)
+        parallel_from(monkeypatch, work)
         assert equal((numba_parallel.relu(values),), (loop.relu(values),))
         shares = np.array([[[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]]])
         gradient = numba_parallel.relu_grad_input(shares, values)
