@@ -46,7 +46,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
         rows, columns = 1, lines * columns
     pixels = columns if plan.is_gapped else n_images * rows * columns - plan.rest
     last_runs = rest_runs(pixels, plan.rest, rows, columns, image, plan.copy_columns)
-    values = np.empty(min(plan.rest, 1) * (TAPS + plan.block), out.dtype)
+    values = np.empty(plan.rest * (TAPS + plan.block), out.dtype)
     # Pixels with gaps or of several images are summed side by side, and taken apart at the end.
     is_apart = plan.is_gapped or n_images > 1
     together = aligned(is_apart * min(plan.rows_at_once, task.end_m - task.first_m) * pixels, out)
@@ -84,8 +84,8 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
             end_tap = tap + taps
             if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
                 add_rest(
-                    rest_sums, values, seen, seen_at, last_runs, a, m_a_rows, n_rows, source_taps,
-                    rest_tap, end_tap,
+                    rest_sums, values, seen, seen_at, last_runs, a, m_a_rows, n_rows, a_taps,
+                    source_taps, rest_tap, end_tap, plan,
                 )  # fmt: skip
                 rest_tap = end_tap
         write_rest(out, strip_at, rest_sums, last_runs, n_rows, m_out_rows, m_bias, plan)

@@ -80,7 +80,7 @@ PLAN = _record(
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
     "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows", "rest",
-    "is_gapped", "packed_rows", "rows_at_once", "is_far",
+    "is_gapped", "packed_rows", "rows_at_once", "is_far", "side_taps",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -242,7 +242,8 @@ def _correlation(
     line_bytes = 0 if is_direct else channels * planes * copy_columns * call.itemsize
     together = 1 if thin else source[0]
     images, strips = _strips(together, lines, columns, line_bytes, vertical.halo)
-    sum_taps = channels * prod(call.weight[2:])
+    kernel_taps = prod(call.weight[2:])
+    sum_taps = channels * kernel_taps
     if images > 1:
         # One, whose sums need not be moved, or so many that fewest vectors are partly empty.
         images = min(
@@ -256,11 +257,14 @@ def _correlation(
     is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
     is_packed = is_spread and images * lines * columns >= PACKED_PIXELS
     fewest, rows_at_once = 1, n_rows
-    # In the rows of the weight, as forward reads them, taps lie side by side.
-    is_straight = channel == prod(call.weight[2:]) and not is_spread and not thin
-    is_few = is_straight and source[0] == strips == 1 and lines * columns < FEW_PIXELS
+    # Of the weight, taps lie side by side: as forward reads it, all of a row.
+    side_taps = sum_taps if channel == kernel_taps else kernel_taps
+    if row == 1 < channel:
+        side_taps = 0  # rows do
+    is_few = source[0] == strips == 1 and lines * columns < FEW_PIXELS
     rest = lines * columns % call.lanes
-    if not is_few or rest > REST_PIXELS:
+    has_vectors = side_taps > 0 or n_rows % call.lanes == 0
+    if is_spread or thin or not is_few or not has_vectors or rest > REST_PIXELS:
         rest = 0
     if is_spread:
         row_bytes = sum_taps * call.itemsize
@@ -285,10 +289,12 @@ def _correlation(
         images, strips, parts = _division(
             call, source[0], images, strips, lines, columns, n_rows, fewest, rest
         )
+        # Whole vectors of rows, where they are read.
+        unit = call.lanes if rest and side_taps == 0 else ISA.rows
         cut_rows = [
             (g, g * n_rows + m, g * n_rows + end_m)
             for g in range(call.groups)
-            for m, end_m in pairwise(_cuts(n_rows, parts, ISA.rows))
+            for m, end_m in pairwise(_cuts(n_rows, parts, unit))
         ]
     tasks = [
         {"group": g, "first_m": m, "end_m": end_m, **strip}
@@ -301,11 +307,11 @@ def _correlation(
     )
     plan |= {
         "out_image": prod(out[1:]), "out_row": vertical.out_step * out[3],
-        "out_column": horizontal.out_step, "out_columns": columns, "taps": prod(call.weight[2:]),
+        "out_column": horizontal.out_step, "out_columns": columns, "taps": kernel_taps,
         "is_spread": int(is_spread), "is_packed": int(is_packed), "strip_rows": strip_rows,
         "out_width": out[3], "is_thin": int(thin), "group_rows": n_rows, "rest": rest,
         "is_gapped": int(is_gapped), "rows_at_once": rows_at_once,
-        "packed_rows": GAPPED_PACKED_ROWS if is_gapped else PACKED_ROWS,
+        "packed_rows": GAPPED_PACKED_ROWS if is_gapped else PACKED_ROWS, "side_taps": side_taps,
     }  # fmt: skip
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -327,13 +333,15 @@ def _correlation(
             first_tap += count
             longest = max(longest, count)
     most_taps = BLOCK
-    if rest and prod(call.weight[2:]) == 1:
+    if rest and kernel_taps == 1:
         most_taps = FEW_PIXELS_BLOCK
     elif is_gapped and min(n_rows, rows_at_once) < GAPPED_PACKED_ROWS:
         most_taps = GAPPED_BLOCK
     elif is_direct and source[3] == 1:
         most_taps = LINEAR_BLOCK
     plan["block"] = _even(longest, most_taps)
+    if rest and 1 < side_taps < sum_taps:
+        plan["block"] = side_taps * _even(channels, most_taps // side_taps)
     a_rows = [g * group + m * row for g in range(call.groups) for m in range(n_rows)]
     return CorrelationTables(
         plans=_filled(PLAN, [plan]),
@@ -394,6 +402,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
         "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0, "rows_at_once": 0,
+        "side_taps": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)

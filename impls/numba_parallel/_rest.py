@@ -1,14 +1,16 @@
-"""The last pixels of a strip, where they are too few for a vector: taps are in the lanes instead.
+"""The last pixels of a strip, where they are too few for a vector: something else is in the lanes.
 
-49 pixels (7 x 7) are three vectors of 16 and one pixel, which a tile would give a fourth. Its sums
-are dot products of a row of the weight with what its window sees, gathered.
+49 pixels (7 x 7) are three vectors of 16 and one pixel, which a tile would give a fourth. What its
+window sees is gathered. Then its sums are dot products with the rows of the weight, of all taps
+(forward) or of a kernel's for each channel (grad_input); of a 1 x 1 weight, whose rows lie side by
+side for grad_input, a tile sums them, pixels for rows and rows for pixels.
 """
 
 import numpy as np
 
 from impls.numba_parallel._jit import inner
-from impls.numba_parallel._strips import find_runs
-from impls.numba_parallel._tile import dots
+from impls.numba_parallel._strips import VECTOR_BYTES, VECTORS, find_runs, steps
+from impls.numba_parallel._tile import dots, tile
 
 # Taps that are summed at once: so much of a weight of 512 rows stays in L2 from the tile before,
 # and adding up the lanes costs little.
@@ -24,18 +26,39 @@ def rest_runs(first, count, rows, columns, image, row):
 
 @inner
 def add_rest(
-    sums, values, seen, seen_at, runs, a, a_rows, n_rows, source_taps, first_tap, end_tap
+    sums, values, seen, seen_at, runs, a, a_rows, n_rows, a_taps, source_taps, first_tap, end_tap,
+    plan,
 ):  # fmt: skip
-    """Add products of some taps to sums (pixels, n_rows). values: room for so many."""
-    at = np.int64(0)
+    """Add products of some taps to sums (pixels, n_rows): of all, or of whole channels.
+
+    values: room for so many of each pixel.
+    """
+    taps = end_tap - first_tap
+    i = 0
     for r in range(len(runs)):
         for q in range(runs[r, 3]):
-            for k in range(first_tap, end_tap):
-                values[k - first_tap] = seen[seen_at + runs[r, 4] + q + source_taps[k]]
-            dots(
-                sums, at, values, 0, 0, a, first_tap, a_rows, 0, 0, n_rows, 1, end_tap - first_tap
+            for k in range(taps):
+                values[i * taps + k] = seen[seen_at + runs[r, 4] + q + source_taps[first_tap + k]]
+            i += 1
+    if plan.side_taps == 0:
+        lanes = VECTOR_BYTES // sums.itemsize
+        by_pixel, by_tap, to = steps(i, taps), steps(taps, np.int64(1)), steps(i, n_rows)
+        first = a.ctypes.data + a_rows[0] * a.itemsize
+        for m in range(0, n_rows, VECTORS * lanes):
+            tile(
+                sums, first + m * a.itemsize, a_taps, first_tap, values.ctypes.data, by_pixel, 0,
+                by_tap, 0, taps, sums.ctypes.data + m * sums.itemsize, to, sums, 0, False, i,
+                min(VECTORS * lanes, n_rows - m),
             )  # fmt: skip
-            at += n_rows
+        return
+    columns = min(plan.side_taps, taps)
+    rows = taps // columns
+    pitch = a_taps[first_tap + taps - columns] - a_taps[first_tap]
+    for j in range(i):
+        dots(
+            sums, j * n_rows, values, j * taps, columns, a, a_taps[first_tap], a_rows, 0,
+            pitch // max(1, rows - 1), n_rows, rows, columns,
+        )  # fmt: skip
 
 
 @inner

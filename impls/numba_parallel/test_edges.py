@@ -90,6 +90,11 @@ SHAPES = [
     ((1, 70, 13, 13), (70, 70, 1, 1), call(stride=(2, 2))),
     ((1, 6, 14, 13), (8, 3, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)), groups=2)),
     ((1, 40, 1, 2), (11, 40, 1, 1), call()),
+    # A rest of grad_input: rows in the lanes, a kernel's taps in one vector and in two.
+    ((1, 96, 7, 7), (70, 96, 1, 1), call()),
+    ((1, 64, 3, 6), (10, 32, 1, 1), call(groups=2)),
+    ((1, 70, 7, 7), (17, 70, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((1, 96, 7, 7), (9, 96, 5, 5), call(padding=((2, 2), (2, 2)))),
     # Swept: groups of one channel or two.
     ((2, 3, 9, 21), (6, 1, 3, 5), call(padding=((1, 0), (2, 1)), groups=3)),
     ((1, 4, 12, 10), (4, 2, 4, 1), call(stride=(3, 2), dilation=(2, 1), groups=2)),

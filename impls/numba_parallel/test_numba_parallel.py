@@ -187,19 +187,24 @@ def test_no_division_of_the_work_changes_a_bit(
     params: Params = {
         "stride": (1, 1), "padding": ((around,) * 2,) * 2, "dilation": (1, 1), "groups": 1,
     }  # fmt: skip
+    grad_output = rng.standard_normal((1, 70, *size))
     parallel_from(monkeypatch, 0)
-    results = []
+    results, gradients = [], []
     for threads in (1, 2, 5):
         monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
         results.append(numba_parallel.conv(input, weight, None, **params))
-    assert equal((results[0],), (results[1],))
-    assert equal((results[0],), (results[2],))
+        gradients.append(numba_parallel.conv_grad_input(grad_output, input, weight, **params))
+    for one, two, five in (results, gradients):
+        assert equal((one,), (two,))
+        assert equal((one,), (five,))
     zero_padded = np.pad(input, ((0, 0), (0, 0), (around,) * 2, (around,) * 2))
     windows = np.lib.stride_tricks.sliding_window_view(
         zero_padded, (kernel_size, kernel_size), (2, 3)
     )
     expected = np.einsum("ncpqrs,ocrs->nopq", windows, weight)
     np.testing.assert_allclose(results[0], expected, atol=1e-10)
+    # A convolution's gradient is its adjoint.
+    np.testing.assert_allclose(np.vdot(gradients[0], input), np.vdot(grad_output, expected))
 
 
 def cache_files(kernel: _jit.Kernel) -> list[str]:
