@@ -90,10 +90,7 @@ def conv(
     groups: int,
 ) -> ndarray:
     """Output (N, O, P, Q)."""
-    shape = conv_output(
-        input.shape, weight.shape, stride=stride, padding=padding, dilation=dilation
-    )
-    return _windows(input, weight, bias, shape, stride, padding, dilation, groups)
+    return _windows(input, weight, bias, None, stride, padding, dilation, groups)
 
 
 def conv_grad_input(
@@ -178,16 +175,17 @@ def conv_transpose_grad_weight(
 
 
 def _windows(
-    input: ndarray, weight: ndarray, bias: ndarray | None, shape: Shape, stride: Pair = (1, 1),
-    padding: PaddingPairs = NO_PADDING, dilation: Pair = (1, 1), groups: int = 1,
+    input: ndarray, weight: ndarray, bias: ndarray | None, shape: Shape | None,
+    stride: Pair = (1, 1), padding: PaddingPairs = NO_PADDING, dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> ndarray:  # fmt: skip
-    """(N, O, P, Q) of a shape: every place sums a window of the input."""
-    output = np.empty(shape, input.dtype)
+    """(N, O, P, Q): every place sums a window of the input. shape: None for a forward call's."""
+    job = _job(
+        forward_tables, input.shape, weight.shape, shape, stride, padding, dilation, groups,
+        input.dtype, available_threads(),
+    )  # fmt: skip
+    output = np.empty(job.output, input.dtype)
     if len(input):
-        job = _job(
-            forward_tables, input.shape, weight.shape, shape, stride, padding, dilation, groups,
-            input.dtype, available_threads(),
-        )  # fmt: skip
         inputs = (input, weight, job.no_bias if bias is None else bias)
         launch(_dense.correlate, job.work, (output,), inputs, *job.tables)
     return output
@@ -231,26 +229,30 @@ class Job(NamedTuple):
     """What the shapes and parameters of a dense call decide.
 
     work: as many multiply-adds of a loop over planes take its time. no_bias: a bias of zeros.
+    output: shape of the convolution's output.
     """
 
     work: int
+    output: Shape
     no_bias: ndarray
     tables: Sequence[ndarray]
 
 
 @lru_cache(maxsize=1024)
 def _job(
-    make: Callable[[Call], Sequence[ndarray]], input: Shape, weight: Shape, output: Shape,
+    make: Callable[[Call], Sequence[ndarray]], input: Shape, weight: Shape, output: Shape | None,
     stride: Pair, padding: PaddingPairs, dilation: Pair, groups: int, dtype: np.dtype[Any],
     threads: int,
 ) -> Job:  # fmt: skip
-    """The job of a call with so many threads; make: what makes its tables."""
+    """The job of a call with so many threads; make: what makes its tables, if there are images."""
+    if output is None:
+        output = conv_output(input, weight, stride=stride, padding=padding, dilation=dilation)
     rows = input[1] if make is grad_input_tables else output[1]
     speed = VECTOR_SPEED if is_thin(rows, groups) else TILE_SPEED
     work = prod(output) * prod(weight[1:]) // speed
     threads = threads if is_parallel(work) else 1
     call = Call(input, weight, output, stride, padding, dilation, groups, dtype.itemsize, threads)
-    return Job(work, np.zeros(rows, dtype), make(call))
+    return Job(work, output, np.zeros(rows, dtype), make(call) if input[0] else ())
 
 
 def max_pool(
