@@ -50,7 +50,7 @@ PACKED_BYTES = 1 << 21
 PACKED_PIXELS = 192
 # Bytes of such a weight that is not packed, of rows that are summed before others: it is read once
 # by each phase, from L2.
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 19
 # Rows of sums from which a panel is worth packing, though it could be read where it stands: there
 # its vectors begin within cache lines and its taps lie in many pages. The products alone reached 83
 # to 92 % of the peak instead of 66 to 83 (64 and 128 rows, 56 x 56 and 28 x 28); with 16, less.
@@ -255,7 +255,7 @@ def _correlation(
         )  # fmt: skip
     strip_rows = _ceil(lines, strips)
     is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
-    is_packed = is_spread and images * lines * columns >= PACKED_PIXELS
+    is_packed = is_spread and images * lines * columns >= PACKED_PIXELS and kernel_taps > 1
     fewest, rows_at_once = 1, n_rows
     # Of the weight, taps lie side by side: as forward reads it, all of a row.
     side_taps = sum_taps if channel == kernel_taps else kernel_taps
@@ -268,7 +268,9 @@ def _correlation(
         rest = 0
     if is_spread:
         row_bytes = sum_taps * call.itemsize
-        most = min(SPREAD_ROWS, (PACKED_BYTES if is_packed else READ_BYTES) // row_bytes)
+        most = 512
+        if kernel_taps > 1:
+            most = min(SPREAD_ROWS, (PACKED_BYTES if is_packed else READ_BYTES) // row_bytes)
         rows_at_once = min(n_rows, max(ISA.rows, most))
         strips = 1
         if is_packed:
