@@ -27,7 +27,8 @@ The panel stays in L1 while all output channels pass over it; the block's part o
 in L2 for the strip's next 48 pixels. Where a few windows too many cost less than packing, as with
 few channels, those that begin in the padding between two lines are summed as well: a line's end is
 then no run's end. What is too much is left out when sums are moved to the result, as sums of small
-images, put together in one strip, are taken apart.
+images, put together in one strip, are taken apart. Three rows and fewer, as of colours, have panels
+of twice the width.
 
 grad_input is the same with rows of input channels: places with one remainder modulo stride, a
 phase, gather from the same taps. A stride sets them apart in the result, so the phases of a row are

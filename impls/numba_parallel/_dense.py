@@ -64,7 +64,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
             taps = min(plan.block, len(a_taps) - tap)
             x = np.int64(0)
             while x < pixels:
-                width = panel_width(pixels - x, lanes)
+                width = panel_width(pixels - x, lanes, plan.vectors)
                 n_runs = find_runs(runs, x, width, rows, columns, image, plan.copy_columns)
                 b, b_taps, b_tap = operand(
                     panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
@@ -109,12 +109,13 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
     if plan.is_thin:
         sweep_task(out, source, a, bias, plan, task, tables)
         return
-    pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
+    lanes = VECTOR_BYTES // out.itemsize
+    pitch = VECTORS * lanes
     copied = aligned(plan.copy_size, out)
     panel = aligned(0 if _has_no_panel(plan) else plan.block * pitch, out)
     panel[:] = 0  # lanes without a pixel: denormal garbage there would cost 100 cycles each
     panel_taps = steps(plan.block, pitch)
-    runs = np.empty((pitch, 5), np.int64)
+    runs = np.empty((plan.vectors * lanes, 5), np.int64)
     work = copied, panel, panel_taps, runs
     if plan.is_spread:
         spread(out, source, a, bias, plan, task, tables, work)
@@ -164,7 +165,7 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
     )
     column = task.first_column
     while column < task.end_column:
-        n_columns = panel_width(task.end_column - column, lanes)
+        n_columns = panel_width(task.end_column - column, lanes, plan.vectors)
         for i in range(pitch):
             # Vectors have lanes beyond the last column: they read it again.
             offsets[i] = columns[min(column + i, task.end_column - 1) - skipped]

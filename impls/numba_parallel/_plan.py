@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from impls.numba_parallel._tile import ISA
+from impls.numba_parallel._tile import ISA, WIDE_ROWS, WIDE_VECTORS
 from impls.spec.params import PaddingPairs, Pair
 from impls.spec.plan import Shape
 
@@ -80,7 +80,7 @@ PLAN = _record(
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
     "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows", "rest",
-    "is_gapped", "packed_rows", "rows_at_once", "is_far", "side_taps",
+    "is_gapped", "packed_rows", "rows_at_once", "is_far", "side_taps", "vectors",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -285,6 +285,8 @@ def _correlation(
         line = copy_columns if is_gapped else columns
         rows_at_once = TOGETHER_BYTES // (images * strip_rows * line * call.itemsize)
     rows_at_once = max(1, _ceil(rows_at_once, ISA.rows)) * ISA.rows
+    is_one_run = is_gapped or (images == 1 and not horizontal.halo)
+    vectors = WIDE_VECTORS if n_rows <= WIDE_ROWS and is_one_run else ISA.vectors
     if thin:
         cut_rows = [(0, *cut) for cut in _cut_groups(call, n_rows)]
     else:
@@ -314,6 +316,7 @@ def _correlation(
         "out_width": out[3], "is_thin": int(thin), "group_rows": n_rows, "rest": rest,
         "is_gapped": int(is_gapped), "rows_at_once": rows_at_once,
         "packed_rows": GAPPED_PACKED_ROWS if is_gapped else PACKED_ROWS, "side_taps": side_taps,
+        "vectors": vectors,
     }  # fmt: skip
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -404,7 +407,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "out_columns": columns, "taps": taps, "block": _even(len(pixels), BLOCK),
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
         "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0, "rows_at_once": 0,
-        "side_taps": 0,
+        "side_taps": 0, "vectors": ISA.vectors,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)

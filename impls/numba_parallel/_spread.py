@@ -29,7 +29,7 @@ def _sum_phases(
     a_rows, a_taps, bias, n_rows, phases, plan,
 ):  # fmt: skip
     """Sum a panel of windows for each column phase: row i of phase g in panel g * n_rows + i."""
-    pitch = VECTORS * (VECTOR_BYTES // sums.itemsize)
+    pitch = plan.vectors * (VECTOR_BYTES // sums.itemsize)
     for g in range(len(phases)):
         to = sums.ctypes.data + g * n_rows * pitch * sums.itemsize
         first_tap, end_tap = phases[g].first_tap, phases[g].end_tap
@@ -66,13 +66,13 @@ def _find_places(found, x, width, lines, line, rows, columns, plan):
 
 
 @inner
-def _write_phases(out, place, out_rows, sums, column, n_rows, phases, first, length):
+def _write_phases(out, place, out_rows, sums, column, pitch, n_rows, phases, first, length):
     """Write `length` windows of the column phases, from the first on, into each row's line.
 
-    Row i's line starts at place + out_rows[i], its sums of phase g at panel g * n_rows + i.
+    Row i's line starts at place + out_rows[i], its sums of phase g at panel g * n_rows + i, whose
+    columns are pitch.
     """
     step = len(phases)
-    pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     if step == 2:
         even, odd = 0, 1
         if phases[even].column_at:
@@ -92,12 +92,11 @@ def _write_phases(out, place, out_rows, sums, column, n_rows, phases, first, len
 
 
 @inner
-def _fill_empty(out, bias, plan, phases, sums, n_rows, n_images, rows, out_rows, strip_at):
+def _fill_empty(out, bias, plan, phases, sums, pitch, n_rows, n_images, rows, out_rows, strip_at):
     """Fill what no tap reaches with the bias: sums of such phases, or out where all are such.
 
     Returns whether out is filled.
     """
-    pitch = VECTORS * (VECTOR_BYTES // out.itemsize)
     n_empty = 0
     for g in range(len(phases)):
         if phases[g].first_tap == phases[g].end_tap:
@@ -121,7 +120,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
     a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
     copied, panel, panel_taps, runs = work
     lanes = VECTOR_BYTES // out.itemsize
-    pitch = VECTORS * lanes
+    pitch = plan.vectors * lanes
     step = plan.out_column
     all_rows, n_images = task.end_m - task.first_m, task.end_image - task.first_image
     columns, line = plan.out_columns, plan.out_columns
@@ -152,7 +151,17 @@ def spread(out, source, a, bias, plan, task, tables, work):
                 across = out_phases[f : f + step]
                 rows = min(end_row, across[0].rows) - first_row
                 if rows <= 0 or _fill_empty(
-                    out, m_bias, plan, across, sums, n_rows, n_images, rows, m_out_rows, strip_at
+                    out,
+                    m_bias,
+                    plan,
+                    across,
+                    sums,
+                    pitch,
+                    n_rows,
+                    n_images,
+                    rows,
+                    m_out_rows,
+                    strip_at,
                 ):
                     continue
                 # Of the source as windows see it: lines, and how long they are.
@@ -165,7 +174,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
                     seen_rows, seen_columns = 1, rows * columns
                 x = np.int64(0)
                 while x < pixels:
-                    width = panel_width(pixels - x, lanes)
+                    width = panel_width(pixels - x, lanes, plan.vectors)
                     n_seen = find_runs(
                         seen_runs, x, width, seen_rows, seen_columns, image, plan.copy_columns
                     )
@@ -177,7 +186,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
                     for r in range(n_runs):
                         _write_phases(
                             out, strip_at + across[0].row_at + runs[r, 4] - runs[r, 2], m_out_rows,
-                            sums, runs[r, 0], n_rows, across, runs[r, 2], runs[r, 3],
+                            sums, runs[r, 0], pitch, n_rows, across, runs[r, 2], runs[r, 3],
                         )  # fmt: skip
                     x += width
     # Numba would let go of it as soon as its address is known.

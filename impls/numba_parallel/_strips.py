@@ -78,12 +78,14 @@ def find_runs(found, first, count, rows, columns, image, row):
 
 
 @inner
-def panel_width(left, lanes):
-    """How many of so many pixels or columns the next panel has.
+def panel_width(left, lanes, vectors):
+    """How many of so many pixels or columns the next panel has: `vectors` where there are as many.
 
     Of four vectors two: one that is alone in its tile takes half as long again.
     """
     pitch = VECTORS * lanes
+    if left >= vectors * lanes:
+        return vectors * lanes
     if VECTORS > 2 and pitch < left <= pitch + lanes:
         return pitch - lanes
     return min(pitch, left)

@@ -20,6 +20,7 @@ is asked for is read or written: the last vector of a row is masked.
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import llvmlite.binding
@@ -29,6 +30,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
+
+from impls.numba_parallel._jit import SOURCES
 
 
 class Isa(NamedTuple):
@@ -60,6 +63,9 @@ def host_isa() -> Isa:
 
 
 ISA = host_isa()
+# Rows of a tile that is twice as wide, for colours: of the tile for few rows a fourth of the sums
+# would be of no row, and its loads would take as long as its multiply-adds.
+WIDE_ROWS, WIDE_VECTORS = 3, 2 * ISA.vectors
 # Vectors that sweep sums at once, and taps that dots does: as many chains as hide how long a fused
 # multiply-add takes. Taps: those of a 3 x 3 kernel; what is left of others goes by three and one.
 SWEEP_VECTORS = 8
@@ -227,7 +233,8 @@ def tile(
 ):  # fmt: skip
     """Add sum_k a[m, k] * b[k, :] to out's rows m; if is_first, start them with their bias.
 
-    For k < count, count >= 1; m < n_rows <= ISA.rows; n_columns <= ISA.vectors * LANES columns.
+    For k < count, count >= 1; m < n_rows <= ISA.rows; n_columns <= ISA.vectors * LANES columns, or
+    WIDE_VECTORS * LANES if n_rows <= WIDE_ROWS.
     b, a and out are addresses of elements of the dtype of the array like. a[m, k] stands at
     a + a_rows[a_row + m] + a_taps[a_tap + k]; b[k] starts at b + b_taps[b_tap + k], and whole
     vectors of it are read; out's row m starts at out + out_rows[out_row + m], its bias is
@@ -257,7 +264,8 @@ def tile(
 
 def _tile_function(context: Any, module: ir.Module, dtype: Any, kinds: list[Any]) -> ir.Function:
     """The function of a module that chooses the tile; compiled once, however often it is called."""
-    name = f"convformance_tile_{dtype}"
+    # What else is in the process, as a copy of this package, may have a tile of its own.
+    name = f"convformance_tile_{dtype}_{SOURCES}"
     function = cgutils.get_or_insert_function(module, ir.FunctionType(ir.VoidType(), kinds), name)
     if not function.is_declaration:
         return function
@@ -267,17 +275,17 @@ def _tile_function(context: Any, module: ir.Module, dtype: Any, kinds: list[Any]
     builder = ir.IRBuilder(function.append_basic_block())
     emit = _Emitter(context, builder, dtype)
     operands = _Operands(*function.args)
-    rows_from = 0
-    for rows in (ISA.few_rows, ISA.rows):
-        for vectors in range(1, ISA.vectors + 1):
-            columns_from = (vectors - 1) * emit.lanes
-            is_it = builder.and_(
-                _between(builder, operands.n_rows, rows_from, rows),
-                _between(builder, operands.n_columns, columns_from, columns_from + emit.lanes),
-            )
-            with builder.if_then(is_it):
-                _emit_tile(emit, rows, vectors, operands)
-        rows_from = rows
+    sizes = [(0, WIDE_ROWS, WIDE_VECTORS)]
+    for rows_from, rows in pairwise((0, ISA.few_rows, ISA.rows)):
+        sizes += [(rows_from, rows, vectors) for vectors in range(1, ISA.vectors + 1)]
+    for rows_from, rows, vectors in sizes:
+        columns_from = (vectors - 1) * emit.lanes
+        is_it = builder.and_(
+            _between(builder, operands.n_rows, rows_from, rows),
+            _between(builder, operands.n_columns, columns_from, columns_from + emit.lanes),
+        )
+        with builder.if_then(is_it):
+            _emit_tile(emit, rows, vectors, operands)
     builder.ret_void()
     return function
 
@@ -474,8 +482,7 @@ def write_pairs(typingctx, out, at, out_rows, values, even, odd, pitch, rows, co
     """Zip rows: of out's row i, at + out_rows[i], values 2 * j and 2 * j + 1 become
     values[even + i * pitch + j] and values[odd + i * pitch + j], `count` in all.
 
-    For i < rows, rows >= 1; 1 <= count <= 2 * ISA.vectors * LANES; whole vectors of values are
-    read.
+    For i < rows, rows >= 1; count >= 1; whole vectors of values are read.
     """
     index = types.int64
     signature = types.void(out, index, out_rows, values, index, index, index, index, index)
@@ -488,11 +495,12 @@ def write_pairs(typingctx, out, at, out_rows, values, even, odd, pitch, rows, co
         table = _data(context, builder, out_rows, rows_value)
         source = _data(context, builder, values, values_value)
 
-        def write(v: int) -> None:
+        def write(v: Any, state: list[Any]) -> list[Any]:
             """Write a vector of each for every row."""
-            places = [INDEX((2 * v + half) * emit.lanes) for half in (0, 1)]
+            done = builder.mul(v, INDEX(emit.lanes))
+            places = [builder.add(builder.mul(done, INDEX(2)), INDEX(n)) for n in (0, emit.lanes)]
             masks = [emit.mask(builder.sub(count, place)) for place in places]
-            starts = [builder.add(first, INDEX(v * emit.lanes)) for first in (even, odd)]
+            starts = [builder.add(first, done) for first in (even, odd)]
 
             def row(i: Any, state: list[Any]) -> list[Any]:
                 here = gep(target, [builder.load(gep(table, [i]))])
@@ -502,11 +510,11 @@ def write_pairs(typingctx, out, at, out_rows, values, even, odd, pitch, rows, co
                     emit.store_masked(emit.zip(a, b, half), gep(here, [place]), mask)
                 return []
 
-            _for(builder, rows, [], row)
+            return _for(builder, rows, [], row)
 
-        for v in range(ISA.vectors):
-            with builder.if_then(builder.icmp_signed(">", count, INDEX(2 * v * emit.lanes))):
-                write(v)
+        pairs = INDEX(2 * emit.lanes)
+        vectors = builder.sdiv(builder.add(count, INDEX(2 * emit.lanes - 1)), pairs)
+        _for(builder, vectors, [], write)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -90,6 +90,11 @@ SHAPES = [
     ((1, 70, 13, 13), (70, 70, 1, 1), call(stride=(2, 2))),
     ((1, 6, 14, 13), (8, 3, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)), groups=2)),
     ((1, 40, 1, 2), (11, 40, 1, 1), call()),
+    # Three rows and fewer: panels of twice the width, in one run; strips, images, strides.
+    ((1, 7, 12, 30), (3, 7, 1, 1), call()),
+    ((2, 3, 24, 23), (10, 3, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((2, 3, 30, 44), (9, 3, 5, 5), call(stride=(2, 2), padding=((2, 2), (2, 2)))),
+    ((1, 2, 40, 50), (9, 2, 3, 3), call(stride=(3, 3))),
     # A rest of grad_input: rows in the lanes, a kernel's taps in one vector and in two.
     ((1, 96, 7, 7), (70, 96, 1, 1), call()),
     ((1, 64, 3, 6), (10, 32, 1, 1), call(groups=2)),

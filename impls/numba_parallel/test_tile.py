@@ -16,6 +16,8 @@ from impls.numba_parallel._tile import (
     DOTS_TAPS,
     ISA,
     SWEEP_VECTORS,
+    WIDE_ROWS,
+    WIDE_VECTORS,
     dots,
     move_rows,
     pack_columns,
@@ -96,12 +98,13 @@ def lanes(dtype: str) -> int:
 def test_the_tile_adds_a_product_of_any_size_and_writes_nothing_else(
     dtype: str, is_first: bool
 ) -> None:
-    most = ISA.vectors * lanes(dtype)
+    narrow, most = ISA.vectors * lanes(dtype), WIDE_VECTORS * lanes(dtype)
     a, b = integers((ISA.rows + 1, TAPS), dtype), integers((TAPS, most), dtype)
     bias, held = integers((ISA.rows + 1,), dtype), integers((ISA.rows + 2, most + 2), dtype)
     order = np.array([3, 0, 4, 1, 2])  # the taps, as both tables name them
     for rows in range(1, ISA.rows + 1):
-        for columns in range(1, most + 1):
+        wide = (most,) if rows <= WIDE_ROWS else ()
+        for columns in (*range(1, narrow + 1), *wide):
             count = 1 + (rows + columns) % TAPS
             out = held.copy()
             # Rows that the tile's registers have, but a has not, must be readable.
@@ -267,10 +270,12 @@ def test_the_tile_s_sums_stay_in_registers(dtype: str, suffix: str, processor: s
     ).stdout  # fmt: skip
     register = "zmm" if ISA.vector_bytes == 64 else "ymm"
     fused = re.compile(rf"vfmadd\d+{suffix}\s.*%{register}")
-    # One loop, a block that ends by jumping to itself, holds the largest tile and nothing more.
+    # A loop, a block that ends by jumping to itself, holds a tile and nothing more.
     blocks = re.findall(r"^(\.L\w+):((?:\n(?!\.L).*)*)", text, flags=re.MULTILINE)
     loops = [body for label, body in blocks if re.search(rf"\tj\w+\s+{re.escape(label)}\n?", body)]
-    assert ISA.rows * ISA.vectors in [len(fused.findall(body)) for body in loops]
+    found = [len(fused.findall(body)) for body in loops]
+    assert ISA.rows * ISA.vectors in found
+    assert WIDE_ROWS * WIDE_VECTORS in found
     # A sum that is put on the stack and back would cost more than the multiply-add.
     assert not re.findall(rf"%{register}\d+, -?\d*\(%rsp\)", text)
 
