@@ -18,9 +18,11 @@ from impls.spec.plan import Shape
 # With 192 rows filling took 10 cycles a row, with 128 it took 4.
 BLOCK = 128
 # Pixels of one image whose last, beyond whole vectors, are summed apart (_rest.py): at most
-# REST_PIXELS of them. With 4, of 196, a third of the layers were slower.
-FEW_PIXELS = 64
-REST_PIXELS = 2
+# REST_PIXELS of them, or KERNEL_REST_PIXELS with a kernel's taps in the lanes, where 4 of 196 took
+# 1.02 to 1.08 times as long.
+FEW_PIXELS = 256
+REST_PIXELS = 4
+KERNEL_REST_PIXELS = 2
 # Taps of a block of such pixels that one tap sees, side by side, so that nothing is packed: the
 # weight, used once, comes in longer pieces. 1.2 times as fast as with 128.
 FEW_PIXELS_BLOCK = 512
@@ -261,11 +263,9 @@ def _correlation(
     side_taps = sum_taps if channel == kernel_taps else kernel_taps
     if row == 1 < channel:
         side_taps = 0  # rows do
-    is_few = source[0] == strips == 1 and lines * columns < FEW_PIXELS
-    rest = lines * columns % call.lanes
-    has_vectors = side_taps > 0 or n_rows % call.lanes == 0
-    if is_spread or thin or not is_few or not has_vectors or rest > REST_PIXELS:
-        rest = 0
+    rest = 0
+    if source[0] == strips == 1 and not is_spread and not thin:
+        rest = _rest(call, lines * columns, n_rows, side_taps, sum_taps)
     if is_spread:
         row_bytes = sum_taps * call.itemsize
         most = 512
@@ -456,6 +456,21 @@ def _source(
     return plan, plan["source_channel"] if is_direct else copy_channel
 
 
+def _rest(call: Call, pixels: int, n_rows: int, side_taps: int, taps: int) -> int:
+    """How many of an image's pixels, the last beyond whole vectors, are summed apart.
+
+    side_taps: of `taps`, how many lie side by side in the weight; 0 where rows do.
+    """
+    rest = pixels % call.lanes
+    tiles = _ceil(n_rows, ISA.rows)
+    # An image with a rest is cut by rows alone, and there is no half of three tiles.
+    has_halves = pixels < 64 or tiles % 2 == 0 or tiles > 16
+    has_vectors = side_taps > 0 or n_rows % call.lanes == 0
+    most = KERNEL_REST_PIXELS if 0 < side_taps < taps else REST_PIXELS
+    is_worth_it = pixels < FEW_PIXELS and rest <= most and has_halves and has_vectors
+    return rest if is_worth_it else 0
+
+
 def _is_gapped(
     call: Call, strip: tuple[int, int, int], axes: tuple[Axis, Axis], n_rows: int, rest: int,
     taps: int,
@@ -463,7 +478,7 @@ def _is_gapped(
     """Whether the windows that would begin in a line's halo are summed too, and left out later.
 
     Then 48 successive windows are one run, which few rows read where it stands; but there are more.
-    strip: its images, lines and columns. rest: pixels that need no vector. taps: of a sum that is
+    strip: its images, lines and columns. rest: pixels that are summed apart. taps: of a sum that is
     moved at the end, 0 where it is moved anyway.
     """
     images, lines, columns = strip
@@ -472,10 +487,12 @@ def _is_gapped(
         return False
     pitch = columns + horizontal.halo
     rows = _ceil(n_rows, ISA.rows) * ISA.rows
-    # In cycles a tap: of a vector half a one per row, of a run that is packed 2.4, of a panel 4.
+    # In cycles a tap: of a vector half a one per row, of a run that is packed 2.4, of a panel 4; of
+    # a pixel apart 2 to gather it, and a seventh of a vector.
     apart = _vectors(images * lines * columns - rest, call)
     panels = apart / ISA.vectors
     apart_cycles = apart * rows / 2 + 4 * panels + 2.4 * (panels + images * lines)
+    apart_cycles += rest * (0.07 * rows + 2)
     gapped = _vectors((images * (lines + vertical.halo) - vertical.halo) * pitch, call)
     panel = 6.5 if n_rows >= GAPPED_PACKED_ROWS else 1
     moved = MOVE_CYCLES * n_rows / taps if taps else 0

@@ -1,9 +1,10 @@
-"""The last pixels of a strip, where they are too few for a vector: something else is in the lanes.
+"""The last pixels of an image, where they are too few for a vector: something else is in the lanes.
 
-49 pixels (7 x 7) are three vectors of 16 and one pixel, which a tile would give a fourth. What its
-window sees is gathered. Then its sums are dot products with the rows of the weight, of all taps
-(forward) or of a kernel's for each channel (grad_input); of a 1 x 1 weight, whose rows lie side by
-side for grad_input, a tile sums them, pixels for rows and rows for pixels.
+49 pixels (7 x 7) are three vectors of 16 and one pixel, which a tile would give a fourth; 196 (14 x
+14) are twelve and four. What their windows see is gathered. Then their sums are dot products with
+the rows of the weight, of all taps (forward) or of a kernel's for each channel (grad_input); of a
+1 x 1 weight, whose rows lie side by side for grad_input, a tile sums them, pixels for rows and rows
+for pixels.
 """
 
 import numpy as np

@@ -97,6 +97,7 @@ SHAPES = [
     ((1, 2, 40, 50), (9, 2, 3, 3), call(stride=(3, 3))),
     # A rest of grad_input: rows in the lanes, a kernel's taps in one vector and in two.
     ((1, 96, 7, 7), (70, 96, 1, 1), call()),
+    ((1, 96, 14, 14), (80, 96, 1, 1), call()),
     ((1, 64, 3, 6), (10, 32, 1, 1), call(groups=2)),
     ((1, 70, 7, 7), (17, 70, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((1, 96, 7, 7), (9, 96, 5, 5), call(padding=((2, 2), (2, 2)))),

@@ -175,7 +175,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch, k
     assert equal(results[0], results[1])
 
 
-@pytest.mark.parametrize("size", [(7, 7), (1, 1), (5, 10), (9, 8)])
+@pytest.mark.parametrize("size", [(7, 7), (1, 1), (5, 10), (9, 8), (14, 14)])
 @pytest.mark.parametrize("kernel_size", [1, 3])
 def test_no_division_of_the_work_changes_a_bit(
     monkeypatch: pytest.MonkeyPatch, kernel_size: int, size: tuple[int, int]
