@@ -23,8 +23,7 @@ from impls.spec.arrays import (
     is_plain,
     prepared,
 )
-from impls.spec.interface import kernel_arrays
-from impls.spec.op import FORWARD, OpSpec
+from impls.spec.op import OpSpec
 from impls.spec.ops import OPS
 from impls.spec.plan import Params, Plan, Shape
 
@@ -113,8 +112,9 @@ def _backward(op: OpSpec) -> Callable[..., Any]:
     required = [operand.name for operand in op.operands if not operand.optional]
     end = 1 + len(required)
     bound, planned = _binder(sign), _planner(op, names)
+    # Each takes grad_output and the inputs, in the order of this call, then perhaps the indices.
     kernels = [
-        (operand.name, op.kernel_of(direction), kernel_arrays(op, direction))
+        (operand.name, op.kernel_of(direction))
         for operand, direction in zip(op.operands, op.directions[1:], strict=True)
     ]
 
@@ -123,15 +123,13 @@ def _backward(op: OpSpec) -> Callable[..., Any]:
         values = arguments[:end]
         mask = _output_mask(op, getattr(arguments, "output_mask", None))
         found = planned(values, arguments[end : len(names)])
-        given = dict(zip(names, _prepared(values, found), strict=False))
+        arrays = list(_prepared(values, found))
         if op.returns_indices:
             indices = getattr(arguments, "indices", None)
-            given["indices"] = _indices(self, op, found, indices, given)
+            arrays.append(_indices(self, op, found, indices, arrays[1:]))
         gradients = [
-            _gradient(self, name, kernel, [given[key] for key in arrays], found.plan)
-            if wanted
-            else None
-            for wanted, (name, kernel, arrays) in zip(mask, kernels, strict=True)
+            _gradient(self, name, kernel, arrays, found.plan) if wanted else None
+            for wanted, (name, kernel) in zip(mask, kernels, strict=True)
         ]
         if gradients[0] is not None:  # the only operand that may have no batch
             gradients[0] = _reshaped(gradients[0], values[1].shape)
@@ -285,6 +283,8 @@ def _output_mask(op: OpSpec, mask: Any) -> tuple[bool, ...]:
     if len(op.operands) == 1:
         return (True,)
     count = len(op.operands)
+    if type(mask) is tuple and tuple(map(type, mask)) == (bool,) * count:
+        return mask
     is_mask = isinstance(mask, Sequence) and len(mask) == count
     if not is_mask or not all(isinstance(wanted, bool | np.bool_) for wanted in mask):
         raise ValueError(f"output_mask={mask!r} must be {count} bools, one per gradient")
@@ -292,7 +292,7 @@ def _output_mask(op: OpSpec, mask: Any) -> tuple[bool, ...]:
 
 
 def _indices(
-    backend: Backend, op: OpSpec, found: _Planned, indices: Any, given: dict[str, ndarray]
+    backend: Backend, op: OpSpec, found: _Planned, indices: Any, inputs: Sequence[ndarray]
 ) -> ndarray:
     """The caller's indices as kernels get them, or those of the forward kernel."""
     plan = found.plan
@@ -301,7 +301,6 @@ def _indices(
         check_indices(indices, found.output, height * width)
         return prepared(indices, plan.output)
     kernel = backend.kernel(op.kernel, plan.params)
-    inputs = [given[name] for name in kernel_arrays(op, FORWARD)]
     result = kernel(*inputs, **plan.params)
     return _checked_pair(op.kernel, result, plan.output, inputs[0].dtype)[1]
 
