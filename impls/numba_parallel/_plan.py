@@ -18,11 +18,9 @@ from impls.spec.plan import Shape
 # With 192 rows filling took 10 cycles a row, with 128 it took 4.
 BLOCK = 128
 # Pixels of one image whose last, beyond whole vectors, are summed apart (_rest.py): at most
-# REST_PIXELS of them, or KERNEL_REST_PIXELS with a kernel's taps in the lanes, where 4 of 196 took
-# 1.02 to 1.08 times as long.
+# REST_PIXELS of them.
 FEW_PIXELS = 256
 REST_PIXELS = 4
-KERNEL_REST_PIXELS = 2
 # Taps of a block of such pixels that one tap sees, side by side, so that nothing is packed: the
 # weight, used once, comes in longer pieces. 1.2 times as fast as with 128.
 FEW_PIXELS_BLOCK = 512
@@ -265,7 +263,7 @@ def _correlation(
         side_taps = 0  # rows do
     rest = 0
     if source[0] == strips == 1 and not is_spread and not thin:
-        rest = _rest(call, lines * columns, n_rows, side_taps, sum_taps)
+        rest = _rest(call, lines * columns, n_rows, is_by_rows=side_taps == 0)
     if is_spread:
         row_bytes = sum_taps * call.itemsize
         most = 512
@@ -456,18 +454,17 @@ def _source(
     return plan, plan["source_channel"] if is_direct else copy_channel
 
 
-def _rest(call: Call, pixels: int, n_rows: int, side_taps: int, taps: int) -> int:
+def _rest(call: Call, pixels: int, n_rows: int, is_by_rows: bool) -> int:
     """How many of an image's pixels, the last beyond whole vectors, are summed apart.
 
-    side_taps: of `taps`, how many lie side by side in the weight; 0 where rows do.
+    is_by_rows: with rows in the lanes.
     """
     rest = pixels % call.lanes
     tiles = _ceil(n_rows, ISA.rows)
     # An image with a rest is cut by rows alone, and there is no half of three tiles.
     has_halves = pixels < 64 or tiles % 2 == 0 or tiles > 16
-    has_vectors = side_taps > 0 or n_rows % call.lanes == 0
-    most = KERNEL_REST_PIXELS if 0 < side_taps < taps else REST_PIXELS
-    is_worth_it = pixels < FEW_PIXELS and rest <= most and has_halves and has_vectors
+    has_vectors = not is_by_rows or n_rows % call.lanes == 0
+    is_worth_it = pixels < FEW_PIXELS and rest <= REST_PIXELS and has_halves and has_vectors
     return rest if is_worth_it else 0
 
 

@@ -55,11 +55,10 @@ def add_rest(
     columns = min(plan.side_taps, taps)
     rows = taps // columns
     pitch = a_taps[first_tap + taps - columns] - a_taps[first_tap]
-    for j in range(i):
-        dots(
-            sums, j * n_rows, values, j * taps, columns, a, a_taps[first_tap], a_rows, 0,
-            pitch // max(1, rows - 1), n_rows, rows, columns,
-        )  # fmt: skip
+    dots(
+        sums, 0, n_rows, values, 0, taps, columns, a, a_taps[first_tap], a_rows, 0,
+        pitch // max(1, rows - 1), i, n_rows, rows, columns,
+    )  # fmt: skip
 
 
 @inner

@@ -104,8 +104,8 @@ def dots_task(out, a, source, plan, task, strips, tables):
                         where.first_row, rows,
                     )  # fmt: skip
                 dots(
-                    out, out_rows[m], a, a_at + a_rows[m], plan.out_row, copied, 0, columns, 0,
-                    plan.copy_columns, count, rows, plan.out_columns,
+                    out, out_rows[m], 0, a, a_at + a_rows[m], 0, plan.out_row, copied, 0, columns,
+                    0, plan.copy_columns, 1, count, rows, plan.out_columns,
                 )  # fmt: skip
 
 

@@ -79,9 +79,13 @@ def run_sweep(sums, source, source_taps, a, a_taps, count, bias, length):
 
 
 @njit
-def run_dots(sums, a, a_pitch, source, source_taps, source_pitch, count, rows, columns):
+def run_dots(
+    sums, sums_pitch, a, a_plane, a_pitch, source, source_taps, source_pitch, planes, count, rows,
+    columns,
+):  # fmt: skip
     dots(
-        sums, 2, a, 3, a_pitch, source, 4, source_taps, 1, source_pitch, count, rows, columns
+        sums, 2, sums_pitch, a, 3, a_plane, a_pitch, source, 4, source_taps, 1, source_pitch,
+        planes, count, rows, columns,
     )  # fmt: skip
 
 
@@ -220,25 +224,28 @@ def test_sweep_sums_any_length_and_writes_no_more_than_whole_vectors(dtype: str)
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dots_adds_products_of_planes_whatever_lies_between_their_rows(dtype: str) -> None:
-    n = lanes(dtype)
+    n, most = lanes(dtype), max(DOTS_TAPS[1])
     rows, a_pitch, source_pitch = 3, 2 * n + 4, 2 * n + 7
+    a_plane = rows * a_pitch
     for columns in range(1, 2 * n + 2):
-        for count in (*range(1, max(DOTS_TAPS) + 3), 2 * max(DOTS_TAPS) + 5):
+        for count in (*range(1, most + 3), 2 * most + 5):
+            planes = 1 + (columns + count) % 6
             source_taps = np.random.default_rng(count).integers(0, 50, count + 1)
-            a = integers((3 + rows * a_pitch,), dtype)
-            plane = a[3:].reshape(rows, a_pitch)
-            given = plane[:, :columns].copy()
-            plane[:, columns:] = np.nan  # what stands between rows takes no part
+            a = integers((3 + planes * a_plane,), dtype)
+            given = a[3:].reshape(planes, rows, a_pitch)
+            given[..., columns:] = np.nan  # what stands between rows takes no part
             source = integers((60 + rows * source_pitch,), dtype)
-            held = integers((count + 5,), dtype)
+            held = integers((2 + planes * (count + 5),), dtype)
             sums = held.copy()
             run_dots(
-                sums, a, a_pitch, source, source_taps, source_pitch, count, rows, columns
+                sums, count + 5, a, a_plane, a_pitch, source, source_taps, source_pitch, planes,
+                count, rows, columns,
             )  # fmt: skip
             expected = held.copy()
             for k in range(count):
                 seen = source[4 + source_taps[1 + k] :][: rows * source_pitch]
-                expected[2 + k] += np.sum(given * seen.reshape(rows, -1)[:, :columns])
+                products = given[..., :columns] * seen.reshape(rows, -1)[:, :columns]
+                expected[2 + k :: count + 5][:planes] += products.sum(axis=(1, 2))
             np.testing.assert_array_equal(sums, expected)
 
 
