@@ -177,8 +177,8 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
                 for r in range(n_runs):
                     for j in range(0, runs[r, 3], lanes):
                         pack_columns(
-                            panel, k * pitch + i, pitch, seen, seen_at + runs[r, 4] + j, offsets,
-                            i, min(lanes, runs[r, 3] - j),
+                            panel, i, panel_taps, k, seen, seen_at + runs[r, 4] + j, offsets, i,
+                            min(lanes, runs[r, 3] - j),
                         )  # fmt: skip
                         k += min(lanes, runs[r, 3] - j)
             if plan.is_far and x + count < pixels:
@@ -200,8 +200,7 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
     lanes = VECTOR_BYTES // out.itemsize
     pitch = VECTORS * lanes
     copied = aligned(plan.copy_size, out)
-    # pack_columns writes whole squares.
-    panel = aligned((plan.block + lanes) * pitch, out)
+    panel = aligned(plan.block * pitch, out)
     work = (
         copied, panel, steps(plan.block, pitch), np.empty(pitch, np.int64),
         np.zeros(len(tables[1]), out.dtype), np.empty((plan.block, 5), np.int64),

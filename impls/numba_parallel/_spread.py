@@ -9,18 +9,39 @@ import numpy as np
 
 from impls.numba_parallel._jit import inner
 from impls.numba_parallel._strips import aligned, find_runs, operand, panel_width, steps, strip
-from impls.numba_parallel._tile import ISA, tile, write_pairs
+from impls.numba_parallel._tile import ISA, pack_columns, tile, write_pairs
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
 
 
 @inner
-def _pack_weight(packed, a, a_rows, a_taps, n_rows):
-    """packed[k, i] = a[i, k]: a phase reads few taps of many, each in a cache line of its own."""
-    for k in range(len(a_taps)):
-        row = packed[k * n_rows : (k + 1) * n_rows]
-        for i in range(n_rows):
-            row[i] = a[a_rows[i] + a_taps[k]]
+def _pack_weight(packed, a, a_rows, a_taps, n_rows, plan, phases):
+    """packed[k, i] = a[i, k]: a phase reads few taps of many, each in a cache line of its own.
+
+    A channel's taps lie side by side, and belong to one phase each: a vector of them is read from
+    each of as many rows.
+    """
+    lanes = VECTOR_BYTES // a.itemsize
+    kernel_taps, channels = plan.taps, plan.channels
+    first_lines, line_steps = np.empty(kernel_taps, np.int64), np.empty(kernel_taps, np.int64)
+    for phase in phases:
+        count = (phase.end_tap - phase.first_tap) // channels
+        for k in range(phase.first_tap, phase.first_tap + count):
+            first_lines[a_taps[k]], line_steps[a_taps[k]] = k * n_rows, count * n_rows
+    lines = np.empty(kernel_taps, np.int64)
+    whole = n_rows // lanes * lanes
+    for c in range(channels):
+        channel_at = c * plan.group_rows * kernel_taps
+        for t in range(kernel_taps):
+            lines[t] = first_lines[t] + c * line_steps[t]
+        for m in range(0, whole, lanes):
+            for t in range(0, kernel_taps, lanes):
+                pack_columns(
+                    packed, m, lines, t, a, channel_at + t, a_rows, m, min(lanes, kernel_taps - t)
+                )
+        for t in range(kernel_taps):
+            for m in range(whole, n_rows):
+                packed[lines[t] + m] = a[channel_at + t + a_rows[m]]
 
 
 @inner
@@ -131,7 +152,7 @@ def spread(out, source, a, bias, plan, task, tables, work):
     all_a_rows, weight = a_rows[task.first_m :], a.ctypes.data
     packed = aligned(plan.is_packed * len(a_taps) * all_rows, out)
     if plan.is_packed:
-        _pack_weight(packed, a, all_a_rows, a_taps, all_rows)
+        _pack_weight(packed, a, all_a_rows, a_taps, all_rows, plan, out_phases)
         weight = packed.ctypes.data
         all_a_rows, a_taps = steps(all_rows, np.int64(1)), steps(len(a_taps), all_rows)
     seen_runs = np.empty((pitch, 5), np.int64)

@@ -447,32 +447,49 @@ def fetch_rows(typingctx, source, source_at, taps, tap, count, length):
 
 
 @intrinsic
-def pack_columns(typingctx, panel, panel_at, pitch, source, source_at, columns, column, length):
-    """panel[panel_at + j * pitch + i] = source[source_at + columns[column + i] + j], i, j < LANES.
+def pack_columns(
+    typingctx, panel, panel_at, lines, line, source, source_at, columns, column, length
+):  # fmt: skip
+    """panel[panel_at + lines[line + j] + i] = source[source_at + columns[column + i] + j].
 
-    Only j < length is read; the values of the others are 0. 1 <= length <= LANES.
+    For i < LANES, j < length; 1 <= length <= LANES.
     """
+    index = types.int64
     signature = types.void(
-        panel, types.int64, types.int64, source, types.int64, columns, types.int64, types.int64
-    )
+        panel, index, lines, index, source, index, columns, index, index
+    )  # fmt: skip
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        panel_value, panel_at, pitch, source_value, source_at, columns_value, column, length = args
+        panel_value, panel_at, lines_value, line, source_value, source_at = args[:6]
+        columns_value, column, length = args[6:]
         emit = _Emitter(context, builder, panel.dtype)
         target = builder.gep(_data(context, builder, panel, panel_value), [panel_at])
+        places = builder.gep(_data(context, builder, lines, lines_value), [line])
         origin = builder.gep(_data(context, builder, source, source_value), [source_at])
         table = builder.gep(_data(context, builder, columns, columns_value), [column])
         mask = emit.mask(length)
         starts = [builder.load(builder.gep(table, [INDEX(i)])) for i in range(emit.lanes)]
-        lines = [emit.load_masked(builder.gep(origin, [start]), mask) for start in starts]
+        square = [emit.load_masked(builder.gep(origin, [start]), mask) for start in starts]
         # Zipping the first half of the lines with the second, log2(LANES) times, transposes them.
         half = emit.lanes // 2
         for _ in range(emit.lanes.bit_length() - 1):
-            lines = [
-                emit.zip(lines[i], lines[i + half], side) for i in range(half) for side in (0, 1)
+            square = [
+                emit.zip(square[i], square[i + half], side) for i in range(half) for side in (0, 1)
             ]
-        for j, line in enumerate(lines):
-            emit.store(line, builder.gep(target, [builder.mul(pitch, INDEX(j))]))
+
+        def write(j: int) -> None:
+            place = builder.load(builder.gep(places, [INDEX(j)]))
+            emit.store(square[j], builder.gep(target, [place]))
+
+        is_whole = builder.icmp_signed("==", length, INDEX(emit.lanes))
+        with builder.if_else(is_whole) as (then, otherwise):
+            with then:
+                for j in range(emit.lanes):
+                    write(j)
+            with otherwise:
+                for j in range(emit.lanes - 1):
+                    with builder.if_then(builder.icmp_signed(">", length, INDEX(j))):
+                        write(j)
         return context.get_dummy_value()
 
     return signature, codegen

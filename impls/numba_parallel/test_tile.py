@@ -50,8 +50,8 @@ def run_pack_rows(panel, source, taps, count, length):
 
 
 @njit
-def run_pack_columns(panel, source, columns, length):
-    pack_columns(panel, 3, 100, source, 2, columns, 1, length)
+def run_pack_columns(panel, lines, source, columns, length):
+    pack_columns(panel, 3, lines, 1, source, 2, columns, 1, length)
 
 
 @njit
@@ -137,18 +137,17 @@ def test_pack_rows_moves_any_length_and_nothing_else(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_pack_columns_transposes_a_square(dtype: str) -> None:
+def test_pack_columns_transposes_a_square_and_writes_nothing_else(dtype: str) -> None:
     n = lanes(dtype)
     source = integers((2000,), dtype)
     columns = np.random.default_rng(6).integers(0, 1900, n + 1)
+    lines = np.random.default_rng(7).permutation(n + 1) * 100
     for length in range(1, n + 1):
-        panel = np.full(100 * n + 20, MARK, dtype)
-        run_pack_columns(panel, source, columns, length)
-        square = np.zeros((n, n), dtype)
-        square[:length] = [source[2 + columns[1:] + j] for j in range(length)]
+        panel = np.full(100 * n + 20 + n, MARK, dtype)
+        run_pack_columns(panel, lines, source, columns, length)
         expected = np.full_like(panel, MARK)
-        for j in range(n):
-            expected[3 + j * 100 :][:n] = square[j]
+        for j in range(length):
+            expected[3 + lines[1 + j] :][:n] = source[2 + columns[1:] + j]
         np.testing.assert_array_equal(panel, expected)
 
 
