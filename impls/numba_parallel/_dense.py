@@ -137,8 +137,8 @@ def correlate(
 
 
 @inner
-def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
-    """Add one strip's products to a task's part of out."""
+def _multiply_strip(out, to, source, a, plan, task, where, is_first, tables, work):
+    """Add one strip's products to a task's part of out, which begins at an address."""
     a_rows, out_rows, a_taps, columns, phases = tables
     copied, panel, panel_taps, offsets, zeros, runs = work
     size = out.itemsize
@@ -186,10 +186,27 @@ def _multiply_strip(out, source, a, plan, task, where, is_first, tables, work):
             for m in range(task.first_m, task.end_m, ROWS):
                 tile(
                     out, panel.ctypes.data, panel_taps, 0, a_at, a_rows, m, a_taps, x, count,
-                    out.ctypes.data + column * size, out_rows, zeros, m, is_first and x == 0,
+                    to + column * size, out_rows, zeros, m, is_first and x == 0,
                     min(ROWS, task.end_m - m), n_columns,
                 )  # fmt: skip
         column += n_columns
+
+
+@inner
+def _transpose(out, sums, first_at, sums_rows, rows, task):
+    """out[column, m] = sums[m, column] of a task; row m of sums is at sums_rows[m] - first_at."""
+    lanes = VECTOR_BYTES // out.itemsize
+    lines = steps(task.end_column, rows)
+    whole = task.first_m + (task.end_m - task.first_m) // lanes * lanes
+    for m in range(task.first_m, whole, lanes):
+        for column in range(task.first_column, task.end_column, lanes):
+            pack_columns(
+                out, m, lines, column, sums, column - first_at, sums_rows, m,
+                min(lanes, task.end_column - column),
+            )  # fmt: skip
+    for m in range(whole, task.end_m):
+        for column in range(task.first_column, task.end_column):
+            out[lines[column] + m] = sums[sums_rows[m] - first_at + column]
 
 
 @inlined
@@ -205,14 +222,27 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
         copied, panel, steps(plan.block, pitch), np.empty(pitch, np.int64),
         np.zeros(len(tables[1]), out.dtype), np.empty((plan.block, 5), np.int64),
     )  # fmt: skip
+    out_rows = tables[1]
+    first_at, end_at = out_rows[task.first_m], out_rows[task.end_m - 1] + plan.channels * plan.taps
+    swapped = aligned(plan.is_swapped * (end_at - first_at), out)
+    to = out.ctypes.data
+    if plan.is_swapped:
+        to = swapped.ctypes.data - first_at * out.itemsize
     for s in range(len(strips)):
-        _multiply_strip(out, source, a, plan, task, strips[s], s == 0, tables, work)
+        _multiply_strip(out, to, source, a, plan, task, strips[s], s == 0, tables, work)
+    if plan.is_swapped:
+        _transpose(out, swapped, first_at, out_rows, plan.group_rows, task)
 
 
 @moving
 def multiply(out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases):
-    """Fill out: every task a part of its rows and columns, summed over all strips."""
+    """Fill out: every task a part of its rows and columns, summed over all strips.
+
+    If the plan is swapped, its rows are out's columns.
+    """
     out, a, source = out.ravel(), a.ravel(), source.ravel()
+    if plans[0].is_swapped:
+        a, source = source, a
     for t in prange(len(tasks)):
         _multiply_task(
             out, a, source, plans[0], tasks[np.int64(t)], strips,

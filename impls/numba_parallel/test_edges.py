@@ -101,6 +101,8 @@ SHAPES = [
     ((1, 64, 3, 6), (10, 32, 1, 1), call(groups=2)),
     ((1, 70, 7, 7), (17, 70, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((1, 96, 7, 7), (9, 96, 5, 5), call(padding=((2, 2), (2, 2)))),
+    # Few rows of a weight's gradient, which is transposed.
+    ((2, 103, 9, 11), (16, 103, 1, 1), call()),
     # Swept: groups of one channel or two.
     ((2, 3, 9, 21), (6, 1, 3, 5), call(padding=((1, 0), (2, 1)), groups=3)),
     ((1, 4, 12, 10), (4, 2, 4, 1), call(stride=(3, 2), dilation=(2, 1), groups=2)),

@@ -22,6 +22,9 @@ COMPILED = {
 CONV: Params = {
     "stride": (2, 1), "padding": ((1, 2), (0, 3)), "dilation": (1, 2), "groups": 2,
 }  # fmt: skip
+PLAIN: Params = {
+    "stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1,
+}  # fmt: skip
 TRANSPOSE = CONV | {"output_padding": (1, 1)}
 MAX: Params = {
     "kernel_size": (3, 2), "stride": (2, 3), "padding": ((1, 1), (0, 0)), "dilation": (1, 2),
@@ -52,6 +55,7 @@ CALLS = {
     "conv, depthwise": Call((X, (8, 1, 3, 2), (8,)), CONV | {"groups": 4}),
     "conv_grad_input, depthwise": Call(((3, 8, 5, 9), X, (8, 1, 3, 2)), CONV | {"groups": 4}),
     "conv_grad_weight, depthwise": Call(((3, 8, 5, 9), X, (8, 1, 3, 2)), CONV | {"groups": 4}),
+    "conv_grad_weight, few rows": Call(((2, 16, 5, 9), (2, 150, 5, 9), (16, 150, 1, 1)), PLAIN),
     "conv_transpose": Call((XT, WT, B), TRANSPOSE),
     "conv_transpose_grad_input": Call((DYT, XT, WT), TRANSPOSE),
     "conv_transpose_grad_weight": Call((DYT, XT, WT), TRANSPOSE),
