@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from impls.numba_parallel._tile import ISA, WIDE_ROWS, WIDE_VECTORS
+from impls.numba_parallel._tile import ISA, SWEPT_HEIGHTS, WIDE_ROWS, WIDE_VECTORS
 from impls.spec.params import PaddingPairs, Pair
 from impls.spec.plan import Shape
 
@@ -86,7 +86,7 @@ PLAN = _record(
     "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column", "out_columns",
     "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows", "rest",
     "is_gapped", "packed_rows", "rows_at_once", "is_far", "side_taps", "vectors",
-    "is_swapped",
+    "is_swapped", "swept_height",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -321,6 +321,7 @@ def _correlation(
         "is_gapped": int(is_gapped), "rows_at_once": rows_at_once,
         "packed_rows": GAPPED_PACKED_ROWS if is_gapped else PACKED_ROWS, "side_taps": side_taps,
         "vectors": vectors, "is_swapped": 0,
+        "swept_height": _swept_height(call, channels) if thin else 0,
     }  # fmt: skip
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -420,6 +421,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
         "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0, "rows_at_once": 0,
         "side_taps": 0, "vectors": ISA.vectors, "is_swapped": int(is_swapped),
+        "swept_height": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = np.array(_offsets(down.taps, across.taps, horizontal, plan), np.int64)
@@ -483,6 +485,13 @@ def _source(
         "is_far": int(is_direct and prod(source) * call.itemsize >= FAR_BYTES),
     }  # fmt: skip
     return plan, plan["source_channel"] if is_direct else copy_channel
+
+
+def _swept_height(call: Call, channels: int) -> int:
+    """The height of a depthwise kernel whose rows are swept together; 0 where they are not."""
+    height = call.weight[2]
+    is_dense = call.stride == (1, 1) and call.dilation[0] == 1 and channels == 1
+    return height if is_dense and height in SWEPT_HEIGHTS else 0
 
 
 def _rest(call: Call, pixels: int, n_rows: int, is_by_rows: bool) -> int:

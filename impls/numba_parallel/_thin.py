@@ -10,7 +10,15 @@ from numba import prange
 
 from impls.numba_parallel._jit import inner, summing
 from impls.numba_parallel._strips import aligned, strip
-from impls.numba_parallel._tile import ISA, dots, move_rows, sweep
+from impls.numba_parallel._tile import (
+    ISA,
+    SWEPT_ROWS,
+    SWEPT_VECTORS,
+    dots,
+    move_rows,
+    sweep,
+    sweep_rows,
+)
 
 # Features of a task of linear_grad_input: their sums stay in L1 while the weight passes once.
 FEATURES = 2048
@@ -44,7 +52,10 @@ def sweep_task(out, source, a, bias, plan, task, tables):
     a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
     lanes = ISA.vector_bytes // out.itemsize
     rows, pitch = task.end_row - task.first_row, plan.copy_columns
-    copied = aligned(plan.copy_size + lanes, out)
+    more = lanes
+    if plan.swept_height:
+        more = SWEPT_ROWS * pitch + SWEPT_VECTORS * lanes
+    copied = aligned(plan.copy_size + more, out)
     copied[:] = 0
     sums = aligned(rows * pitch + lanes, out)
     for n in range(task.first_image, task.end_image):
@@ -60,6 +71,20 @@ def sweep_task(out, source, a, bias, plan, task, tables):
                 lines, columns = min(task.end_row, phase.rows) - task.first_row, phase.columns
                 if lines <= 0 or columns <= 0:
                     continue
+                at = n * plan.out_image + out_rows[m] + task.first_row * plan.out_row
+                at += phase.row_at + phase.column_at
+                if plan.swept_height:
+                    # A gradient's taps go from the last to the first.
+                    last = plan.taps - 1
+                    width = plan.taps // plan.swept_height
+                    is_first_first = source_taps[0] == 0
+                    sweep_rows(
+                        out, at, plan.out_row, copied, 0, pitch, a, a_rows[m], a_taps,
+                        0 if is_first_first else last, 1 if is_first_first else -1,
+                        plan.swept_height, width, (pitch - columns) // max(1, width - 1), bias[m],
+                        lines, columns,
+                    )  # fmt: skip
+                    continue
                 length = (lines - 1) * pitch + columns
                 count = phase.end_tap - phase.first_tap
                 if count:
@@ -69,8 +94,6 @@ def sweep_task(out, source, a, bias, plan, task, tables):
                     )  # fmt: skip
                 else:
                     sums[:length] = bias[m]
-                at = n * plan.out_image + out_rows[m] + task.first_row * plan.out_row
-                at += phase.row_at + phase.column_at
                 if plan.out_column == 1:
                     move_rows(out, at, plan.out_row, sums, 0, pitch, lines, columns)
                     continue

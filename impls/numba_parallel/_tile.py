@@ -68,6 +68,11 @@ ISA = host_isa()
 WIDE_ROWS, WIDE_VECTORS = 3, 2 * ISA.vectors
 # Vectors that sweep sums at once: as many chains as hide how long a fused multiply-add takes.
 SWEEP_VECTORS = 8
+# Heights of kernels for which sweep_rows sums several rows at once, so that a vector of the source
+# is read once for all that it meets; how many rows, and vectors of each.
+SWEPT_HEIGHTS = (3, 5, 7)
+SWEPT_ROWS = 8 if ISA.rows * ISA.vectors == 24 else 4
+SWEPT_VECTORS = 2
 # Planes that dots multiplies at once, and with how many of the source: of one the taps of a 3 x 3
 # kernel; what is left of others goes by three and one.
 DOTS_TAPS = {4: (5 if ISA.rows * ISA.vectors == 24 else 2, 1), 1: (9, 3, 1)}
@@ -689,6 +694,99 @@ def sweep(
             with builder.if_then(builder.icmp_signed(">", rounds, INDEX(0))):
                 _for(builder, rounds, [], block)
             done = builder.add(done, builder.mul(rounds, size))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def sweep_rows(
+    typingctx, out, at, pitch, source, source_at, source_pitch, a, a_at, a_taps, tap, tap_step,
+    height, width, dilation, bias, rows, columns,
+):  # fmt: skip
+    """out[p, q] = bias + sum_r,s a[r, s] * source[p + r, q + s * dilation].
+
+    For p < rows, q < columns, all >= 1; r < height, one of SWEPT_HEIGHTS; s < width. out[p, q]
+    stands at at + p * pitch + q, source[p, q] at source_at + p * source_pitch + q, of which
+    SWEPT_ROWS rows and SWEPT_VECTORS vectors more are read; a[r, s] at a_at + a_taps[tap + tap_step
+    * (r * width + s)]. The sum is one chain of fused multiply-adds from the bias, column by column.
+    """
+    index = types.int64
+    signature = types.void(
+        out, index, index, source, index, index, a, index, a_taps, *(index,) * 5, out.dtype,
+        index, index,
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, out.dtype)
+        gep, add, mul = builder.gep, builder.add, builder.mul
+        values = [
+            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
+            for kind, value in zip(sig.args, args, strict=True)
+        ]
+        to, at, pitch, origin, source_at, source_pitch, weight, a_at, offsets = values[:9]
+        tap, tap_step, height, width, dilation, bias, rows, columns = values[9:]
+        to, origin, weight = gep(to, [at]), gep(origin, [source_at]), gep(weight, [a_at])
+        offsets = gep(offsets, [tap])
+
+        def block(tall: int, vectors: int, p: Any, q: Any) -> None:
+            """Sum SWEPT_ROWS rows from p on, and `vectors` vectors from column q on."""
+            window = gep(origin, [add(mul(p, source_pitch), q)])
+
+            def step(s: Any, held: list[Any]) -> list[Any]:
+                scalars = []
+                for r in range(tall):
+                    number = mul(tap_step, add(mul(width, INDEX(r)), s))
+                    here = gep(weight, [builder.load(gep(offsets, [number]))])
+                    scalars.append(emit.splat(builder.load(here)))
+                start, found = gep(window, [mul(s, dilation)]), list(held)
+                for i in range(SWEPT_ROWS + tall - 1):
+                    line = gep(start, [mul(source_pitch, INDEX(i))])
+                    for v in range(vectors):
+                        value = emit.load(gep(line, [INDEX(v * emit.lanes)]))
+                        for r in range(max(0, i - SWEPT_ROWS + 1), min(tall, i + 1)):
+                            k = (i - r) * vectors + v
+                            found[k] = emit.fma(scalars[r], value, found[k])
+                return found
+
+            sums = _for(builder, width, [emit.splat(bias)] * (SWEPT_ROWS * vectors), step)
+            left = builder.sub(columns, q)
+            masks = [emit.mask(builder.sub(left, INDEX(v * emit.lanes))) for v in range(vectors)]
+            for i in range(SWEPT_ROWS):
+                row = add(p, INDEX(i))
+                with builder.if_then(builder.icmp_signed("<", row, rows)):
+                    line = gep(to, [add(mul(row, pitch), q)])
+                    for v in range(vectors):
+                        place = gep(line, [INDEX(v * emit.lanes)])
+                        emit.store_masked(sums[i * vectors + v], place, masks[v])
+
+        def sweep(tall: int) -> None:
+            most = INDEX(SWEPT_VECTORS * emit.lanes)
+            count = builder.sdiv(add(rows, INDEX(SWEPT_ROWS - 1)), INDEX(SWEPT_ROWS))
+            across = builder.sdiv(add(columns, builder.sub(most, INDEX(1))), most)
+
+            def down(i: Any, state: list[Any]) -> list[Any]:
+                p = mul(i, INDEX(SWEPT_ROWS))
+
+                def piece(j: Any, state: list[Any]) -> list[Any]:
+                    q = mul(j, most)
+                    is_narrow = builder.icmp_signed(
+                        "<=", builder.sub(columns, q), INDEX(emit.lanes)
+                    )
+                    with builder.if_else(is_narrow) as (then, otherwise):
+                        with then:
+                            block(tall, 1, p, q)
+                        with otherwise:
+                            block(tall, SWEPT_VECTORS, p, q)
+                    return []
+
+                return _for(builder, across, [], piece)
+
+            _for(builder, count, [], down)
+
+        for tall in SWEPT_HEIGHTS:
+            with builder.if_then(builder.icmp_signed("==", height, INDEX(tall))):
+                sweep(tall)
         return context.get_dummy_value()
 
     return signature, codegen
