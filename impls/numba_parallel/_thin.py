@@ -1,15 +1,16 @@
 """Where a tile would be mostly empty: groups of a channel or two, linear layers of few rows.
 
 A depthwise convolution sums few products for each pixel, so that packing panels would cost more
-than it saves. A plane is copied with its padding as for a tile; then all windows of a strip are
-summed at once, the gaps between its rows included, and rows are written without their gaps.
+than it saves. A plane is copied with its padding as for a tile. Of a depthwise kernel with 3, 5 or 7
+rows, eight lines of the output are summed together; else all windows of a strip at once, the gaps
+between its lines included, which are then written without them.
 """
 
 import numpy as np
 from numba import prange
 
 from impls.numba_parallel._jit import inner, summing
-from impls.numba_parallel._strips import aligned, strip
+from impls.numba_parallel._strips import aligned, steps, strip
 from impls.numba_parallel._tile import (
     ISA,
     SWEPT_ROWS,
@@ -18,6 +19,7 @@ from impls.numba_parallel._tile import (
     move_rows,
     sweep,
     sweep_rows,
+    write_pairs,
 )
 
 # Features of a task of linear_grad_input: their sums stay in L1 while the weight passes once.
@@ -57,7 +59,10 @@ def sweep_task(out, source, a, bias, plan, task, tables):
         more = SWEPT_ROWS * pitch + SWEPT_VECTORS * lanes
     copied = aligned(plan.copy_size + more, out)
     copied[:] = 0
-    sums = aligned(rows * pitch + lanes, out)
+    # Of stride 2, both column phases of a line are written together.
+    is_paired = plan.out_column == 2
+    size = rows * pitch + lanes
+    sums, lines_at = aligned((1 + is_paired) * size, out), steps(rows, plan.out_row)
     for n in range(task.first_image, task.end_image):
         for m in range(task.first_m, task.end_m):
             group, place = divmod(m, plan.group_rows)
@@ -69,10 +74,10 @@ def sweep_task(out, source, a, bias, plan, task, tables):
             for f in range(len(out_phases)):
                 phase = out_phases[f]
                 lines, columns = min(task.end_row, phase.rows) - task.first_row, phase.columns
-                if lines <= 0 or columns <= 0:
+                if lines <= 0 or (columns == 0 and not is_paired):
                     continue
                 at = n * plan.out_image + out_rows[m] + task.first_row * plan.out_row
-                at += phase.row_at + phase.column_at
+                at += phase.row_at
                 if plan.swept_height:
                     # A gradient's taps go from the last to the first.
                     last = plan.taps - 1
@@ -85,18 +90,27 @@ def sweep_task(out, source, a, bias, plan, task, tables):
                         lines, columns,
                     )  # fmt: skip
                     continue
-                length = (lines - 1) * pitch + columns
+                length, sums_at = max(1, (lines - 1) * pitch + columns), is_paired * (f % 2) * size
                 count = phase.end_tap - phase.first_tap
                 if count:
                     sweep(
-                        sums, copied, 0, source_taps, a, a_rows[m], a_taps, phase.first_tap, count,
-                        bias[m], length,
+                        sums, sums_at, copied, 0, source_taps, a, a_rows[m], a_taps,
+                        phase.first_tap, count, bias[m], length,
                     )  # fmt: skip
                 else:
-                    sums[:length] = bias[m]
+                    sums[sums_at : sums_at + length] = bias[m]
                 if plan.out_column == 1:
                     move_rows(out, at, plan.out_row, sums, 0, pitch, lines, columns)
                     continue
+                if is_paired:
+                    if f % 2 == 1:
+                        even = size * (phase.column_at == 0)
+                        columns += out_phases[f - 1].columns
+                        write_pairs(
+                            out, at, lines_at, sums, even, size - even, pitch, lines, columns
+                        )  # fmt: skip
+                    continue
+                at += phase.column_at
                 for p in range(lines):
                     line = sums[p * pitch : p * pitch + columns]
                     places = out[at : at + (columns - 1) * plan.out_column + 1]

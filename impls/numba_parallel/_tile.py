@@ -12,7 +12,7 @@ It knows nothing of convolutions: a row's scalar stands where two tables say
 (`a_rows[m] + a_taps[k]`), and the panel has been packed. take_rows copies strips with their
 padding, fetch_rows asks for pixels that are soon read, pack_rows and pack_columns fill panels,
 write_pairs puts together what stride 2 has parted, move_rows takes apart what was summed together.
-sweep and dots are for groups of a channel or two, whose rows would leave a tile empty.
+sweep, sweep_rows and dots are for groups of a channel or two, whose rows would leave a tile empty.
 
 Array operands are one-dimensional and contiguous; loads and stores are unaligned. Nothing but what
 is asked for is read or written: the last vector of a row is masked.
@@ -641,9 +641,10 @@ def take_rows(
 
 @intrinsic
 def sweep(
-    typingctx, sums, source, source_at, source_taps, a, a_at, a_taps, tap, count, bias, length
+    typingctx, sums, sums_at, source, source_at, source_taps, a, a_at, a_taps, tap, count, bias,
+    length,
 ):  # fmt: skip
-    """sums[i] = bias + sum_k a[k] * source[k, i] for i < length.
+    """sums[sums_at + i] = bias + sum_k a[k] * source[k, i] for i < length.
 
     For k < count, count >= 1, length >= 1; whole vectors of source are read and of sums written.
     a[k] stands at a_at + a_taps[tap + k], source[k, i] at source_at + source_taps[tap + k] + i. The
@@ -651,7 +652,7 @@ def sweep(
     """
     index = types.int64
     signature = types.void(
-        sums, source, index, source_taps, a, index, a_taps, index, index, sums.dtype, index
+        sums, index, source, index, source_taps, a, index, a_taps, index, index, sums.dtype, index
     )
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
@@ -661,8 +662,9 @@ def sweep(
             _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
             for kind, value in zip(sig.args, args, strict=True)
         ]
-        to, origin, source_at, offsets, weight, a_at, a_offsets, tap, count, bias, length = values
-        origin, weight = gep(origin, [source_at]), gep(weight, [a_at])
+        to, sums_at, origin, source_at, offsets, weight, a_at, a_offsets = values[:8]
+        tap, count, bias, length = values[8:]
+        to, origin, weight = gep(to, [sums_at]), gep(origin, [source_at]), gep(weight, [a_at])
         offsets, a_offsets = gep(offsets, [tap]), gep(a_offsets, [tap])
 
         def fill(first: Any, vectors: int) -> list[Any]:

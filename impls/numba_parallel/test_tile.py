@@ -16,6 +16,9 @@ from impls.numba_parallel._tile import (
     DOTS_TAPS,
     ISA,
     SWEEP_VECTORS,
+    SWEPT_HEIGHTS,
+    SWEPT_ROWS,
+    SWEPT_VECTORS,
     WIDE_ROWS,
     WIDE_VECTORS,
     dots,
@@ -23,6 +26,7 @@ from impls.numba_parallel._tile import (
     pack_columns,
     pack_rows,
     sweep,
+    sweep_rows,
     take_rows,
     tile,
     write_pairs,
@@ -75,7 +79,18 @@ def run_take_rows(
 
 @njit
 def run_sweep(sums, source, source_taps, a, a_taps, count, bias, length):
-    sweep(sums, source, 3, source_taps, a, 4, a_taps, 1, count, bias, length)
+    sweep(sums, 2, source, 3, source_taps, a, 4, a_taps, 1, count, bias, length)
+
+
+@njit
+def run_sweep_rows(
+    out, pitch, source, source_pitch, a, a_taps, tap, tap_step, height, width, dilation, bias, rows,
+    columns,
+):  # fmt: skip
+    sweep_rows(
+        out, 3, pitch, source, 3, source_pitch, a, 4, a_taps, tap, tap_step, height, width,
+        dilation, bias, rows, columns,
+    )  # fmt: skip
 
 
 @njit
@@ -217,8 +232,38 @@ def test_sweep_sums_any_length_and_writes_no_more_than_whole_vectors(dtype: str)
         expected = np.full(length, 5, dtype)
         for k in range(1, 1 + count):
             expected += a[4 + a_taps[k]] * source[3 + source_taps[k] :][:length]
-        np.testing.assert_array_equal(sums[:length], expected)
-        assert np.all(sums[-(-length // n) * n :] == MARK)
+        np.testing.assert_array_equal(sums[2 : 2 + length], expected)
+        assert np.all(sums[:2] == MARK)
+        assert np.all(sums[2 - (-length // n) * n :] == MARK)
+
+
+@pytest.mark.parametrize("height", SWEPT_HEIGHTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sweep_rows_sums_any_plane_and_writes_nothing_else(dtype: str, height: int) -> None:
+    n = lanes(dtype)
+    most = SWEPT_VECTORS * n + n + 1
+    source_pitch, pitch = most + 9, most + 3
+    source = integers((3 + (2 * SWEPT_ROWS + height + SWEPT_ROWS) * source_pitch + 3 * n,), dtype)
+    a, a_taps = integers((90,), dtype), np.random.default_rng(8).integers(0, 80, 1 + 3 * height)
+    for rows in (1, SWEPT_ROWS, SWEPT_ROWS + 1):
+        for columns in range(1, most + 1):
+            width, dilation = 1 + columns % 3, 1 + rows % 2
+            step = 1 if columns % 2 else -1
+            taps = a_taps[1 : 1 + height * width]
+            out = np.full(3 + rows * pitch, MARK, dtype)
+            expected = out.copy()
+            run_sweep_rows(
+                out, pitch, source, source_pitch, a, a_taps, 1 if step > 0 else height * width,
+                step, height, width, dilation, out.dtype.type(5), rows, columns,
+            )  # fmt: skip
+            sums = expected[3:].reshape(rows, pitch)[:, :columns]
+            sums[:] = 5
+            image = source[3:][: (rows + height) * source_pitch].reshape(-1, source_pitch)
+            for i, tap in enumerate(taps[::step]):
+                r, s = divmod(i, width)
+                seen = image[r : r + rows, s * dilation : s * dilation + columns]
+                sums += a[4 + tap] * seen
+            np.testing.assert_array_equal(out, expected, err_msg=f"{rows} x {columns}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
