@@ -37,9 +37,9 @@ reads every stride-th tap, is packed first, or read by few rows at once. grad_we
 pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed while it is packed; a
 1 x 1 weight of few rows is summed with rows for columns. Where an image is a few pixels more than
 whole vectors, as 7 x 7 and 14 x 14 are, these are summed with taps in the lanes, or rows. Groups of
-one or two channels would leave a tile empty: all windows of a plane are summed at once and written
-without the gaps. Extra memory is the strip, a few panels, the packed rows of a weight or the sums
-to be moved (2 MiB), and the tables.
+one or two channels would leave a tile empty: eight lines of a depthwise layer's output are summed
+together, or all windows of a plane, and written without the gaps. Extra memory is the strip, a few
+panels, the packed rows of a weight or the sums to be moved (2 MiB), and the tables.
 
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles. How fast this is, and what limits it: SPEED.md.

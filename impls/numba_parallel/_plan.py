@@ -44,6 +44,8 @@ FAR_BYTES = 6 << 20
 STRIP_BYTES = 1 << 19
 # Rows of a task whose pixels stand apart: the sums of a panel, 24 KiB a column phase, stay in L2.
 SPREAD_ROWS = 128
+# The same of a 1 x 1 weight, of which one phase reads all.
+PLAIN_SPREAD_ROWS = 512
 # Bytes of the weight that such a task packs, if each value then meets this many pixels: with 49,
 # 512 rows of 512 channels took 1.37 times as long, with half the bytes 256 rows of 256 1.03 times.
 PACKED_BYTES = 1 << 21
@@ -272,9 +274,9 @@ def _correlation(
         rest = _rest(call, lines * columns, n_rows, is_by_rows=side_taps == 0)
     if is_spread:
         row_bytes = sum_taps * call.itemsize
-        most = 512
-        if kernel_taps > 1:
-            most = min(SPREAD_ROWS, (PACKED_BYTES if is_packed else READ_BYTES) // row_bytes)
+        most = min(SPREAD_ROWS, (PACKED_BYTES if is_packed else READ_BYTES) // row_bytes)
+        if kernel_taps == 1:
+            most = PLAIN_SPREAD_ROWS
         rows_at_once = min(n_rows, max(ISA.rows, most))
         strips = 1
         if is_packed:
@@ -351,7 +353,8 @@ def _correlation(
         most_taps = LINEAR_BLOCK
     plan["block"] = _even(longest, most_taps)
     if rest and 1 < side_taps < sum_taps:
-        plan["block"] = side_taps * _even(channels, most_taps // side_taps)
+        # Whole channels.
+        plan["block"] = side_taps * _even(channels, max(1, most_taps // side_taps))
     a_rows = [g * group + m * row for g in range(call.groups) for m in range(n_rows)]
     return CorrelationTables(
         plans=_filled(PLAN, [plan]),
@@ -604,7 +607,7 @@ def _product_tasks(
     def cost(choice: Pair) -> float:
         across, down = choice
         count = call.groups * across * down
-        # Of a pixel, a vector takes half a cycle per row, and packing it about six.
+        # As in _product_cycles, of the busiest thread.
         return (
             _ceil(count, call.threads)
             * _ceil(vectors, across)

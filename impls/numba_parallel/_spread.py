@@ -172,18 +172,9 @@ def spread(out, source, a, bias, plan, task, tables, work):
                 across = out_phases[f : f + step]
                 rows = min(end_row, across[0].rows) - first_row
                 if rows <= 0 or _fill_empty(
-                    out,
-                    m_bias,
-                    plan,
-                    across,
-                    sums,
-                    pitch,
-                    n_rows,
-                    n_images,
-                    rows,
-                    m_out_rows,
+                    out, m_bias, plan, across, sums, pitch, n_rows, n_images, rows, m_out_rows,
                     strip_at,
-                ):
+                ):  # fmt: skip
                     continue
                 # Of the source as windows see it: lines, and how long they are.
                 pixels, out_lines = n_images * rows * columns, rows

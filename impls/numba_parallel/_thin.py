@@ -1,9 +1,9 @@
 """Where a tile would be mostly empty: groups of a channel or two, linear layers of few rows.
 
 A depthwise convolution sums few products for each pixel, so that packing panels would cost more
-than it saves. A plane is copied with its padding as for a tile. Of a depthwise kernel with 3, 5 or 7
-rows, eight lines of the output are summed together; else all windows of a strip at once, the gaps
-between its lines included, which are then written without them.
+than it saves. A plane is copied with its padding as for a tile. Where a depthwise kernel has 3, 5
+or 7 rows, eight lines of the output are summed together; else all windows of a strip at once, the
+gaps between its lines included, which are then written without them.
 """
 
 import numpy as np

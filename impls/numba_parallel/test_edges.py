@@ -101,6 +101,7 @@ SHAPES = [
     ((1, 64, 3, 6), (10, 32, 1, 1), call(groups=2)),
     ((1, 70, 7, 7), (17, 70, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((1, 96, 7, 7), (9, 96, 5, 5), call(padding=((2, 2), (2, 2)))),
+    ((1, 70, 7, 7), (9, 70, 13, 13), call(padding=((6, 6), (6, 6)))),
     # Few rows of a weight's gradient, which is transposed.
     ((2, 103, 9, 11), (16, 103, 1, 1), call()),
     # Swept: groups of one channel or two.
