@@ -442,11 +442,10 @@ def grad_weight_tables(call: Call) -> ProductTables:
 
 def _is_swapped(call: Call) -> bool:
     """Whether packing pixels of the output is less work than of the input, in 1 x 1 layers."""
-    if call.groups > 1 or call.weight[2:] != (1, 1) or call.input[2:] != call.output[2:]:
+    _, rows, height, width = call.output
+    if call.groups > 1 or not _is_direct(_forward_axes(call), call.input, (height, width)):
         return False
-    if call.stride != (1, 1) or call.padding != ((0, 0), (0, 0)):
-        return False
-    rows, channels = call.weight[:2]
+    channels = call.weight[1]
     pixels = call.input[0] * prod(call.input[2:])
     swapped = _product_cycles(call, channels, rows) + TRANSPOSED_CYCLES * rows * channels / pixels
     return swapped < SWAPPED * _product_cycles(call, rows, channels)

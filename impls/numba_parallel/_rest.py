@@ -54,10 +54,9 @@ def add_rest(
         return
     columns = min(plan.side_taps, taps)
     rows = taps // columns
-    pitch = a_taps[first_tap + taps - columns] - a_taps[first_tap]
     dots(
         sums, 0, n_rows, values, 0, taps, columns, a, a_taps[first_tap], a_rows, 0,
-        pitch // max(1, rows - 1), i, n_rows, rows, columns,
+        plan.group_rows * plan.taps, i, n_rows, rows, columns,
     )  # fmt: skip
 
 

@@ -54,9 +54,15 @@ def sweep_task(out, source, a, bias, plan, task, tables):
     a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
     lanes = ISA.vector_bytes // out.itemsize
     rows, pitch = task.end_row - task.first_row, plan.copy_columns
-    more = lanes
+    more, width, dilation = lanes, np.int64(1), np.int64(1)
     if plan.swept_height:
         more = SWEPT_ROWS * pitch + SWEPT_VECTORS * lanes
+        width = plan.taps // plan.swept_height
+        dilation = (pitch - plan.out_columns) // max(1, width - 1)
+    # A gradient's taps go from the last to the first.
+    tap, tap_step = np.int64(0), np.int64(1)
+    if source_taps[0]:
+        tap, tap_step = plan.taps - 1, np.int64(-1)
     copied = aligned(plan.copy_size + more, out)
     copied[:] = 0
     # Of stride 2, both column phases of a line are written together.
@@ -79,15 +85,9 @@ def sweep_task(out, source, a, bias, plan, task, tables):
                 at = n * plan.out_image + out_rows[m] + task.first_row * plan.out_row
                 at += phase.row_at
                 if plan.swept_height:
-                    # A gradient's taps go from the last to the first.
-                    last = plan.taps - 1
-                    width = plan.taps // plan.swept_height
-                    is_first_first = source_taps[0] == 0
                     sweep_rows(
-                        out, at, plan.out_row, copied, 0, pitch, a, a_rows[m], a_taps,
-                        0 if is_first_first else last, 1 if is_first_first else -1,
-                        plan.swept_height, width, (pitch - columns) // max(1, width - 1), bias[m],
-                        lines, columns,
+                        out, at, plan.out_row, copied, 0, pitch, a, a_rows[m], a_taps, tap,
+                        tap_step, plan.swept_height, width, dilation, bias[m], lines, columns,
                     )  # fmt: skip
                     continue
                 length, sums_at = max(1, (lines - 1) * pitch + columns), is_paired * (f % 2) * size

@@ -232,6 +232,23 @@ def _for(
     return found
 
 
+def _pieces(
+    builder: ir.IRBuilder, end: Any, sizes: tuple[int, ...], body: Callable[[Any, int], None]
+) -> None:
+    """body(first, size) for 0 to end, in pieces of the sizes, the largest first, the last 1."""
+    done: Any = INDEX(0)
+    for size in sizes:
+        rounds = builder.sdiv(builder.sub(end, done), INDEX(size))
+
+        def piece(i: Any, _: list[Any], done: Any = done, size: int = size) -> list[Any]:
+            body(builder.add(done, builder.mul(i, INDEX(size))), size)
+            return []
+
+        with builder.if_then(builder.icmp_signed(">", rounds, INDEX(0))):
+            _for(builder, rounds, [], piece)
+        done = builder.add(done, builder.mul(rounds, INDEX(size)))
+
+
 @intrinsic
 def tile(
     typingctx, like, b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count, out, out_rows, bias,
@@ -667,7 +684,9 @@ def sweep(
         to, origin, weight = gep(to, [sums_at]), gep(origin, [source_at]), gep(weight, [a_at])
         offsets, a_offsets = gep(offsets, [tap]), gep(a_offsets, [tap])
 
-        def fill(first: Any, vectors: int) -> list[Any]:
+        def fill(number: Any, vectors: int) -> None:
+            """Sum `vectors` vectors, from that number on."""
+            first = builder.mul(number, INDEX(emit.lanes))
             places = [builder.add(first, INDEX(v * emit.lanes)) for v in range(vectors)]
 
             def step(k: Any, held: list[Any]) -> list[Any]:
@@ -682,20 +701,9 @@ def sweep(
             totals = _for(builder, count, [emit.splat(bias)] * vectors, step)
             for place, total in zip(places, totals, strict=True):
                 emit.store(total, gep(to, [place]))
-            return []
 
-        done = INDEX(0)
-        for vectors, left in ((SWEEP_VECTORS, 0), (1, emit.lanes - 1)):
-            size = INDEX(vectors * emit.lanes)
-            rounds = builder.sdiv(builder.add(builder.sub(length, done), INDEX(left)), size)
-
-            def block(i: Any, _: list[Any], done: Any = done, vectors: int = vectors) -> list[Any]:
-                first = builder.mul(i, INDEX(vectors * emit.lanes))
-                return fill(builder.add(done, first), vectors)
-
-            with builder.if_then(builder.icmp_signed(">", rounds, INDEX(0))):
-                _for(builder, rounds, [], block)
-            done = builder.add(done, builder.mul(rounds, size))
+        vectors = builder.sdiv(builder.add(length, INDEX(emit.lanes - 1)), INDEX(emit.lanes))
+        _pieces(builder, vectors, (SWEEP_VECTORS, 1), fill)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -762,7 +770,8 @@ def sweep_rows(
                         place = gep(line, [INDEX(v * emit.lanes)])
                         emit.store_masked(sums[i * vectors + v], place, masks[v])
 
-        def sweep(tall: int) -> None:
+        def sweep_all(tall: int) -> None:
+            """Sum all rows and columns with a kernel so tall."""
             most = INDEX(SWEPT_VECTORS * emit.lanes)
             count = builder.sdiv(add(rows, INDEX(SWEPT_ROWS - 1)), INDEX(SWEPT_ROWS))
             across = builder.sdiv(add(columns, builder.sub(most, INDEX(1))), most)
@@ -788,7 +797,7 @@ def sweep_rows(
 
         for tall in SWEPT_HEIGHTS:
             with builder.if_then(builder.icmp_signed("==", height, INDEX(tall))):
-                sweep(tall)
+                sweep_all(tall)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -856,24 +865,10 @@ def dots(
                 here = gep(to, [builder.add(builder.mul(numbers[n], sums_pitch), places[k])])
                 builder.store(builder.fadd(builder.load(here), emit.total(total)), here)
 
-        def each(end: Any, sizes: tuple[int, ...], body: Callable[[Any, int], None]) -> None:
-            """body(first, size) for 0 to end, in pieces of the sizes, the largest first."""
-            done: Any = INDEX(0)
-            for size in sizes:
-                rounds = builder.sdiv(builder.sub(end, done), INDEX(size))
-
-                def piece(i: Any, _: list[Any], done: Any = done, size: int = size) -> list[Any]:
-                    body(builder.add(done, builder.mul(i, INDEX(size))), size)
-                    return []
-
-                with builder.if_then(builder.icmp_signed(">", rounds, INDEX(0))):
-                    _for(builder, rounds, [], piece)
-                done = builder.add(done, builder.mul(rounds, INDEX(size)))
-
         def some(first_plane: Any, n_planes: int) -> None:
-            each(count, DOTS_TAPS[n_planes], partial(add, first_plane, n_planes))
+            _pieces(builder, count, DOTS_TAPS[n_planes], partial(add, first_plane, n_planes))
 
-        each(planes, tuple(DOTS_TAPS), some)
+        _pieces(builder, planes, tuple(DOTS_TAPS), some)
         return context.get_dummy_value()
 
     return signature, codegen
