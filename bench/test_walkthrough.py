@@ -52,6 +52,6 @@ def test_what_is_not_there_cannot_be_said() -> None:
     with pytest.raises(ValueError, match="must be a test of"):
         walkthrough.claimed("bench/test_claims.py", "test_nothing")
     with pytest.raises(ValueError, match="must be part of a workload's name"):
-        walkthrough.timed("lenet5")
+        walkthrough.timed("lenet7")
     with pytest.raises(AttributeError):
         walkthrough.function("conv3d")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from bench.workloads.workload import Network, Workload
 from impls.spec.case import case
 from impls.spec.ops import OPS
+from impls.spec.params import Pair
 from impls.spec.plan import Params, Shape
 
 
@@ -19,16 +20,18 @@ def conv(
     layer: str,
     input: Shape,
     out_channels: int,
-    kernel_size: int,
+    kernel_size: int | Pair,
     *,
+    groups: int = 1,
     bias: bool = False,
     times: int = 1,
-    **params: int,
+    **params: int | Pair,
 ) -> Workload:
-    """A convolution with a square kernel over (C, H, W)."""
-    weight = (out_channels, input[0] // params.get("groups", 1), kernel_size, kernel_size)
+    """A convolution over (C, H, W)."""
+    kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    weight = (out_channels, input[0] // groups, *kernel)
     shapes = _operands(input, weight, out_channels if bias else None)
-    return _row("conv2d", layer, shapes, params, times=times)
+    return _row("conv2d", layer, shapes, {**params, "groups": groups}, times=times)
 
 
 def depthwise(
