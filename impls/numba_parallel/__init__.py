@@ -41,6 +41,11 @@ one or two channels would leave a tile empty: eight lines of a depthwise layer's
 together, or all windows of a plane, and written without the gaps. Extra memory is the strip, a few
 panels, the packed rows of a weight or the sums to be moved (2 MiB), and the tables.
 
+With a dilation, many taps of windows at the edges lie in the padding. Then an image is summed in
+parts that the same taps reach (at 28 x 28 with a dilation of 12 nine: 12, 4 and 12 lines by as many
+columns, of 4 to 9 taps), and a weight's gradient tap by tap, each over the pixels that have it.
+Nothing is copied: no window of a part leaves the source.
+
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles. How fast this is, and what limits it: SPEED.md.
 

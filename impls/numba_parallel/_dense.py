@@ -27,29 +27,29 @@ def _has_no_panel(plan):
 @inner
 def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     """Fill a task's pixels, which lie side by side in out or in images one after the other."""
-    a_rows, out_rows, a_taps, source_taps, _, phases = tables
+    a_rows, out_rows, a_taps, source_taps, parts, phases = tables
     copied, panel, panel_taps, runs = work
     size = out.itemsize
     lanes = VECTOR_BYTES // size
     n_images = task.end_image - task.first_image
     lines, columns = task.end_row - task.first_row, plan.out_columns
-    image_pixels = lines * columns
     seen, seen_at, image = strip(
         copied, source, plan, phases, task.first_image, n_images, task.group * plan.channels,
         plan.channels, task.first_row, lines,
     )  # fmt: skip
     strip_at = task.first_image * plan.out_image + task.first_row * plan.out_row
-    rows = lines
+    # Of sums: from line to line, and from image to image.
+    sums_line, sums_image = columns, lines * columns
     if plan.is_gapped:
-        rows, columns = 1, (n_images - 1) * image + (lines - 1) * plan.copy_columns + columns
-    elif plan.copy_columns == columns:
-        rows, columns = 1, lines * columns
-    pixels = columns if plan.is_gapped else n_images * rows * columns - plan.rest
-    last_runs = rest_runs(pixels, plan.rest, rows, columns, image, plan.copy_columns)
+        sums_line, sums_image = plan.copy_columns, image
+    pixels = (n_images - 1) * sums_image + (lines - 1) * sums_line + columns - plan.rest
+    last_runs = rest_runs(pixels, plan.rest, lines, columns, image, plan.copy_columns)
     values = np.empty(plan.rest * (TAPS + plan.block), out.dtype)
-    # Pixels with gaps or of several images are summed side by side, and taken apart at the end.
-    is_apart = plan.is_gapped or n_images > 1
+    # Pixels with gaps, of several images or in parts are summed side by side, and taken apart at
+    # the end.
+    is_apart = plan.is_gapped or n_images > 1 or len(parts) > 1
     together = aligned(is_apart * min(plan.rows_at_once, task.end_m - task.first_m) * pixels, out)
+    n_blocks = -(-(parts[0].end_tap - parts[0].first_tap) // parts[0].block)
     for first_m in range(task.first_m, task.end_m, plan.rows_at_once):
         n_rows = min(plan.rows_at_once, task.end_m - first_m)
         m_bias, m_out_rows, m_a_rows = bias[first_m:], out_rows[first_m:], a_rows[first_m:]
@@ -60,28 +60,43 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
         else:
             to, to_rows = out.ctypes.data + strip_at * size, m_out_rows
         is_packed = n_rows >= plan.packed_rows and not _has_no_panel(plan)
-        for tap in range(0, len(a_taps), plan.block):
-            taps = min(plan.block, len(a_taps) - tap)
-            x = np.int64(0)
-            while x < pixels:
-                width = panel_width(pixels - x, lanes, plan.vectors)
-                n_runs = find_runs(runs, x, width, rows, columns, image, plan.copy_columns)
-                b, b_taps, b_tap = operand(
-                    panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
-                    is_packed,
-                )  # fmt: skip
-                if plan.is_far and is_packed and x + width < pixels:
-                    fetch_rows(
-                        seen, seen_at + runs[0, 4] + width, source_taps, tap, taps,
-                        min(VECTORS * lanes, pixels - x - width),
+        for block in range(n_blocks):
+            end_x = np.int64(0)
+            for p in range(len(parts)):
+                part = parts[p]
+                tap = part.first_tap + block * part.block
+                taps = min(part.block, part.end_tap - tap)
+                rows, columns = min(lines, part.rows), part.columns
+                first_x, end_x = end_x, end_x + n_images * rows * columns
+                if len(parts) == 1:
+                    end_x = pixels
+                if plan.is_gapped:
+                    rows, columns = 1, pixels
+                elif plan.copy_columns == columns:
+                    rows, columns = 1, rows * columns
+                x = first_x
+                while x < end_x:
+                    width = panel_width(end_x - x, lanes, plan.vectors)
+                    n_runs = find_runs(
+                        runs, x - first_x, width, rows, columns, image, plan.copy_columns
+                    )
+                    b, b_taps, b_tap = operand(
+                        panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap,
+                        taps, is_packed,
                     )  # fmt: skip
-                for m in range(0, n_rows, ROWS):
-                    tile(
-                        out, b, b_taps, b_tap, a.ctypes.data, m_a_rows, m, a_taps, tap, taps,
-                        to + x * size, to_rows, m_bias, m, tap == 0, min(ROWS, n_rows - m), width,
-                    )  # fmt: skip
-                x += width
-            end_tap = tap + taps
+                    if plan.is_far and is_packed and x + width < end_x:
+                        fetch_rows(
+                            seen, seen_at + runs[0, 4] + width, source_taps, tap, taps,
+                            min(VECTORS * lanes, end_x - x - width),
+                        )  # fmt: skip
+                    for m in range(0, n_rows, ROWS):
+                        tile(
+                            out, b, b_taps, b_tap, a.ctypes.data, m_a_rows, m, a_taps, tap, taps,
+                            to + x * size, to_rows, m_bias, m, block == 0, min(ROWS, n_rows - m),
+                            width,
+                        )  # fmt: skip
+                    x += width
+            end_tap = min((block + 1) * plan.block, len(a_taps))
             if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
                 add_rest(
                     rest_sums, values, seen, seen_at, last_runs, a, m_a_rows, n_rows, a_taps,
@@ -89,18 +104,26 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                 )  # fmt: skip
                 rest_tap = end_tap
         write_rest(out, strip_at, rest_sums, last_runs, n_rows, m_out_rows, m_bias, plan)
-        if plan.is_gapped:
+        if plan.is_gapped or len(parts) > 1:
             for m in range(n_rows):
-                for n in range(n_images):
-                    move_rows(
-                        out, strip_at + m_out_rows[m] + n * plan.out_image, plan.out_row, together,
-                        m * pixels + n * image, plan.copy_columns, lines, plan.out_columns,
-                    )  # fmt: skip
+                x = m * pixels
+                for p in range(len(parts)):
+                    part = parts[p]
+                    rows, columns = min(lines, part.rows), part.columns
+                    if len(parts) > 1:
+                        sums_line, sums_image = columns, rows * columns
+                    at = strip_at + m_out_rows[m] + part.row_at + part.column_at
+                    for n in range(n_images):
+                        move_rows(
+                            out, at + n * plan.out_image, plan.out_row, together, x, sums_line,
+                            rows, columns,
+                        )  # fmt: skip
+                        x += sums_image
         elif n_images > 1:
             for m in range(n_rows):
                 move_rows(
-                    out, strip_at + m_out_rows[m], plan.out_image, together, m * pixels,
-                    image_pixels, n_images, image_pixels,
+                    out, strip_at + m_out_rows[m], plan.out_image, together, m * pixels, sums_image,
+                    n_images, sums_image,
                 )  # fmt: skip
 
 
@@ -137,11 +160,14 @@ def correlate(
 
 
 @inner
-def _multiply_strip(out, to, source, a, plan, task, where, is_first, tables, work):
-    """Add one strip's products to a task's part of out, which begins at an address."""
-    a_rows, out_rows, a_taps, columns, phases = tables
+def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, tables, work):
+    """Add the products of one strip, or a part of it, to a task's sums.
+
+    Row m of the task is at the address to, to_rows[m] elements later, with its first column.
+    """
+    a_rows, a_taps, columns, phases = tables
     copied, panel, panel_taps, offsets, zeros, runs = work
-    size = out.itemsize
+    size = source.itemsize
     lanes = VECTOR_BYTES // size
     pitch = VECTORS * lanes
     # Channels are counted from the first that the task's columns touch.
@@ -149,13 +175,14 @@ def _multiply_strip(out, to, source, a, plan, task, where, is_first, tables, wor
     end_channel = (task.end_column - 1) // plan.taps + 1
     skipped = first_channel * plan.taps
     images = where.end_image - where.first_image
-    rows = where.end_row - where.first_row
-    width = plan.out_columns
+    rows = min(where.end_row, part.rows) - where.first_row
+    width = part.columns
     seen, seen_at, image = strip(
         copied, source, plan, phases, where.first_image, images,
         task.group * plan.channels + first_channel, end_channel - first_channel, where.first_row,
         rows,
     )  # fmt: skip
+    seen_at += part.seen_at
     if width == plan.copy_columns:
         width *= rows
         rows = 1
@@ -163,6 +190,7 @@ def _multiply_strip(out, to, source, a, plan, task, where, is_first, tables, wor
     a_at = (
         a.ctypes.data + (where.first_image * plan.out_image + where.first_row * plan.out_row) * size
     )
+    m_a_rows, n_rows = a_rows[task.first_m :], task.end_m - task.first_m
     column = task.first_column
     while column < task.end_column:
         n_columns = panel_width(task.end_column - column, lanes, plan.vectors)
@@ -183,34 +211,60 @@ def _multiply_strip(out, to, source, a, plan, task, where, is_first, tables, wor
                         k += min(lanes, runs[r, 3] - j)
             if plan.is_far and x + count < pixels:
                 fetch_rows(seen, seen_at + runs[0, 4] + count, offsets, 0, n_columns, plan.block)
-            for m in range(task.first_m, task.end_m, ROWS):
+            for m in range(0, n_rows, ROWS):
                 tile(
-                    out, panel.ctypes.data, panel_taps, 0, a_at, a_rows, m, a_taps, x, count,
-                    to + column * size, out_rows, zeros, m, is_first and x == 0,
-                    min(ROWS, task.end_m - m), n_columns,
+                    source, panel.ctypes.data, panel_taps, 0, a_at, m_a_rows, m, a_taps,
+                    part.first_pixel + x, count, to + (column - task.first_column) * size, to_rows,
+                    zeros, m, is_first and x == 0, min(ROWS, n_rows - m), n_columns,
                 )  # fmt: skip
         column += n_columns
 
 
 @inner
-def _transpose(out, sums, first_at, sums_rows, rows, task):
-    """out[column, m] = sums[m, column] of a task; row m of sums is at sums_rows[m] - first_at."""
+def _transpose(out, sums, sums_rows, rows, task):
+    """out[column, m] = sums[m, column] of a task."""
     lanes = VECTOR_BYTES // out.itemsize
-    lines = steps(task.end_column, rows)
-    whole = task.first_m + (task.end_m - task.first_m) // lanes * lanes
-    for m in range(task.first_m, whole, lanes):
-        for column in range(task.first_column, task.end_column, lanes):
+    width, n_rows = task.end_column - task.first_column, task.end_m - task.first_m
+    lines = steps(width, rows)
+    out_at = task.first_column * rows + task.first_m
+    whole = n_rows // lanes * lanes
+    for m in range(0, whole, lanes):
+        for column in range(0, width, lanes):
             pack_columns(
-                out, m, lines, column, sums, column - first_at, sums_rows, m,
-                min(lanes, task.end_column - column),
+                out, out_at + m, lines, column, sums, column, sums_rows, m,
+                min(lanes, width - column),
             )  # fmt: skip
-    for m in range(whole, task.end_m):
-        for column in range(task.first_column, task.end_column):
-            out[lines[column] + m] = sums[sums_rows[m] - first_at + column]
+    for m in range(whole, n_rows):
+        for column in range(width):
+            out[out_at + lines[column] + m] = sums[sums_rows[m] + column]
+
+
+@inner
+def _interleave(out, out_rows, sums, sums_rows, taps, task):
+    """out[m, column, tap] = sums[tap, m, column] of a task."""
+    lanes = VECTOR_BYTES // out.itemsize
+    width, n_rows = task.end_column - task.first_column, task.end_m - task.first_m
+    part = n_rows * width
+    lines, parts = steps(width, taps), np.empty(lanes, np.int64)
+    for i in range(lanes):
+        parts[i] = min(i, taps - 1) * part
+    # Of few taps whole vectors are written: columns go upward, and the last are written one by one.
+    whole = max(0, width + -lanes // taps) if taps <= lanes else 0
+    for m in range(n_rows):
+        out_at = out_rows[task.first_m + m] + task.first_column * taps
+        for column in range(0, whole, lanes):
+            pack_columns(
+                out, out_at, lines, column, sums, sums_rows[m] + column, parts, 0,
+                min(lanes, whole - column),
+            )  # fmt: skip
+        for column in range(whole, width):
+            for tap in range(taps):
+                out[out_at + lines[column] + tap] = sums[tap * part + sums_rows[m] + column]
 
 
 @inlined
 def _multiply_task(out, a, source, plan, task, strips, tables):
+    a_rows, out_rows, a_taps, columns, phases, parts = tables
     if plan.is_thin:
         dots_task(out, a, source, plan, task, strips, tables)
         return
@@ -218,24 +272,38 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
     pitch = VECTORS * lanes
     copied = aligned(plan.copy_size, out)
     panel = aligned(plan.block * pitch, out)
+    n_rows, width, n_parts = (
+        task.end_m - task.first_m,
+        task.end_column - task.first_column,
+        len(parts),
+    )
     work = (
         copied, panel, steps(plan.block, pitch), np.empty(pitch, np.int64),
-        np.zeros(len(tables[1]), out.dtype), np.empty((plan.block, 5), np.int64),
+        np.zeros(n_rows + ROWS, out.dtype), np.empty((plan.block, 5), np.int64),
     )  # fmt: skip
-    out_rows = tables[1]
-    first_at, end_at = out_rows[task.first_m], out_rows[task.end_m - 1] + plan.channels * plan.taps
-    swapped = aligned(plan.is_swapped * (end_at - first_at), out)
-    to = out.ctypes.data
-    if plan.is_swapped:
-        to = swapped.ctypes.data - first_at * out.itemsize
+    is_apart = plan.is_swapped or n_parts > 1
+    sums = aligned(is_apart * n_parts * n_rows * width, out)
+    if n_parts > 1:
+        sums[:] = 0  # of taps that no window has in the input
+    to, to_rows = out.ctypes.data + task.first_column * out.itemsize, out_rows[task.first_m :]
+    if is_apart:
+        to, to_rows = sums.ctypes.data, steps(n_rows, width)
     for s in range(len(strips)):
-        _multiply_strip(out, to, source, a, plan, task, strips[s], s == 0, tables, work)
+        for p in range(n_parts):
+            _multiply_strip(
+                to + p * n_rows * width * out.itemsize, to_rows, source, a, plan, task, strips[s],
+                parts[p], s == 0 and n_parts == 1, (a_rows, a_taps, columns, phases), work,
+            )  # fmt: skip
     if plan.is_swapped:
-        _transpose(out, swapped, first_at, out_rows, plan.group_rows, task)
+        _transpose(out, sums, to_rows, plan.group_rows, task)
+    elif n_parts > 1:
+        _interleave(out, out_rows, sums, to_rows, n_parts, task)
 
 
 @moving
-def multiply(out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases):
+def multiply(
+    out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases, parts
+):
     """Fill out: every task a part of its rows and columns, summed over all strips.
 
     If the plan is swapped, its rows are out's columns.
@@ -246,5 +314,5 @@ def multiply(out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, col
     for t in prange(len(tasks)):
         _multiply_task(
             out, a, source, plans[0], tasks[np.int64(t)], strips,
-            (a_rows, out_rows, a_taps, columns, phases),
+            (a_rows, out_rows, a_taps, columns, phases, parts),
         )  # fmt: skip

@@ -122,7 +122,7 @@ def sweep_task(out, source, a, bias, plan, task, tables):
 @inner
 def dots_task(out, a, source, plan, task, strips, tables):
     """Fill a task's rows of a weight's gradient, summed over all strips."""
-    a_rows, out_rows, _, columns, phases = tables
+    a_rows, out_rows, _, columns, phases, _ = tables
     copied = aligned(plan.copy_size, out)
     count = task.end_column
     for m in range(task.first_m, task.end_m):

@@ -102,6 +102,11 @@ SHAPES = [
     ((1, 70, 7, 7), (17, 70, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((1, 96, 7, 7), (9, 96, 5, 5), call(padding=((2, 2), (2, 2)))),
     ((1, 70, 7, 7), (9, 70, 13, 13), call(padding=((6, 6), (6, 6)))),
+    # Parts of an image with taps of their own, in blocks of channels, and tap by tap: all within a
+    # vector, more, some that no window has.
+    ((2, 70, 14, 13), (70, 70, 3, 3), call(padding=((12, 12), (6, 6)), dilation=(12, 6))),
+    ((3, 17, 9, 10), (9, 17, 5, 5), call(padding=((8, 8), (8, 8)), dilation=(4, 4))),
+    ((1, 40, 11, 30), (22, 20, 3, 1), call(padding=((14, 12), (0, 0)), dilation=(12, 1), groups=2)),
     # Few rows of a weight's gradient, which is transposed.
     ((2, 103, 9, 11), (16, 103, 1, 1), call()),
     # Swept: groups of one channel or two.

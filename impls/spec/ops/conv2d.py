@@ -140,6 +140,8 @@ CASES = (
     case("stride differs by axis", (2, 2, 11, 10), (3, 2, 3, 2), (3,), stride=(2, 3)),
     case("padding differs by axis", (2, 2, 6, 5), (3, 2, 3, 2), (3,), padding=(2, 1)),
     case("dilation differs by axis", (2, 2, 9, 10), (3, 2, 3, 2), (3,), dilation=(2, 4)),
+    case("taps that lie in the padding", (2, 3, 9, 10), (4, 3, 3, 3), (4,), padding=(10, 6),
+         dilation=(10, 6)),
     case("every parameter differs by axis", (2, 4, 13, 12), (6, 2, 3, 2), (6,),
          stride=(2, 3), padding=(3, 1), dilation=(3, 2), groups=2),
     case("four paddings, all different", (2, 2, 5, 6), (3, 2, 3, 2), (3,),
