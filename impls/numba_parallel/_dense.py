@@ -11,7 +11,7 @@ from numba import prange
 from impls.numba_parallel._jit import inlined, inner, moving
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
-from impls.numba_parallel._strips import aligned, find_runs, operand, panel_width, steps, strip
+from impls.numba_parallel._strips import aligned, find_runs, panel_width, steps, strip, sum_panel
 from impls.numba_parallel._thin import dots_task, sweep_task
 from impls.numba_parallel._tile import ISA, fetch_rows, move_rows, pack_columns, tile
 
@@ -80,21 +80,14 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                     n_runs = find_runs(
                         runs, x - first_x, width, rows, columns, image, plan.copy_columns
                     )
-                    b, b_taps, b_tap = operand(
-                        panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap,
-                        taps, is_packed,
+                    ahead = np.int64(0)
+                    if plan.is_far and is_packed:
+                        ahead = min(VECTORS * lanes, end_x - x - width)
+                    sum_panel(
+                        to + x * size, to_rows, panel, panel_taps, runs, n_runs, width, seen,
+                        seen_at, source_taps, tap, taps, is_packed, ahead, a.ctypes.data, m_a_rows,
+                        a_taps, m_bias, n_rows, block == 0,
                     )  # fmt: skip
-                    if plan.is_far and is_packed and x + width < end_x:
-                        fetch_rows(
-                            seen, seen_at + runs[0, 4] + width, source_taps, tap, taps,
-                            min(VECTORS * lanes, end_x - x - width),
-                        )  # fmt: skip
-                    for m in range(0, n_rows, ROWS):
-                        tile(
-                            out, b, b_taps, b_tap, a.ctypes.data, m_a_rows, m, a_taps, tap, taps,
-                            to + x * size, to_rows, m_bias, m, block == 0, min(ROWS, n_rows - m),
-                            width,
-                        )  # fmt: skip
                     x += width
             end_tap = min((block + 1) * plan.block, len(a_taps))
             if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):

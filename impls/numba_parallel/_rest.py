@@ -9,7 +9,7 @@ for pixels.
 
 import numpy as np
 
-from impls.numba_parallel._jit import inner
+from impls.numba_parallel._jit import inner, lean
 from impls.numba_parallel._strips import VECTOR_BYTES, VECTORS, find_runs, steps
 from impls.numba_parallel._tile import dots, tile
 
@@ -60,7 +60,7 @@ def add_rest(
     )  # fmt: skip
 
 
-@inner
+@lean
 def write_rest(out, strip_at, sums, runs, n_rows, out_rows, bias, plan):
     """Write the sums, with the bias."""
     i = 0

@@ -7,11 +7,11 @@ once.
 
 import numpy as np
 
-from impls.numba_parallel._jit import inner
-from impls.numba_parallel._strips import aligned, find_runs, operand, panel_width, steps, strip
-from impls.numba_parallel._tile import ISA, pack_columns, tile, write_pairs
+from impls.numba_parallel._jit import inner, lean
+from impls.numba_parallel._strips import aligned, find_runs, panel_width, steps, strip, sum_panel
+from impls.numba_parallel._tile import ISA, pack_columns, write_pairs
 
-ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
+VECTOR_BYTES = ISA.vector_bytes
 
 
 @inner
@@ -44,7 +44,7 @@ def _pack_weight(packed, a, a_rows, a_taps, n_rows, plan, phases):
                 packed[lines[t] + m] = a[channel_at + t + a_rows[m]]
 
 
-@inner
+@lean
 def _sum_phases(
     sums, sums_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, weight,
     a_rows, a_taps, bias, n_rows, phases, plan,
@@ -56,18 +56,14 @@ def _sum_phases(
         first_tap, end_tap = phases[g].first_tap, phases[g].end_tap
         for tap in range(first_tap, end_tap, plan.block):
             taps = min(plan.block, end_tap - tap)
-            b, b_taps, b_tap = operand(
-                panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
-                n_rows >= plan.packed_rows,
+            sum_panel(
+                to, sums_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps,
+                tap, taps, n_rows >= plan.packed_rows, 0, weight, a_rows, a_taps, bias, n_rows,
+                tap == first_tap,
             )  # fmt: skip
-            for i in range(0, n_rows, ROWS):
-                tile(
-                    sums, b, b_taps, b_tap, weight, a_rows, i, a_taps, tap, taps, to, sums_rows,
-                    bias, i, tap == first_tap, min(ROWS, n_rows - i), width,
-                )  # fmt: skip
 
 
-@inner
+@lean
 def _find_places(found, x, width, lines, line, rows, columns, plan):
     """Runs of a panel's windows that are in out, as find_runs has them; returns how many.
 
@@ -78,15 +74,17 @@ def _find_places(found, x, width, lines, line, rows, columns, plan):
     for r in range(find_runs(found, x, width, lines, line, plan.out_image, plan.out_row)):
         length = found[r, 3]
         if found[r, 1] < rows and found[r, 2] < columns:
-            found[n_found] = found[r]
             found[n_found, 0] = column
+            found[n_found, 1] = found[r, 1]
+            found[n_found, 2] = found[r, 2]
             found[n_found, 3] = min(length, columns - found[r, 2])
+            found[n_found, 4] = found[r, 4]
             n_found += 1
         column += length
     return n_found
 
 
-@inner
+@lean
 def _write_phases(out, place, out_rows, sums, column, pitch, n_rows, phases, first, length):
     """Write `length` windows of the column phases, from the first on, into each row's line.
 
@@ -112,7 +110,7 @@ def _write_phases(out, place, out_rows, sums, column, pitch, n_rows, phases, fir
                 row[j * step] = values[j]
 
 
-@inner
+@lean
 def _fill_empty(out, bias, plan, phases, sums, pitch, n_rows, n_images, rows, out_rows, strip_at):
     """Fill what no tap reaches with the bias: sums of such phases, or out where all are such.
 

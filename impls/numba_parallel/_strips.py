@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from impls.numba_parallel._jit import inner
-from impls.numba_parallel._tile import CACHE_LINE, ISA, pack_rows, take_rows
+from impls.numba_parallel._jit import inner, lean
+from impls.numba_parallel._tile import CACHE_LINE, ISA, fetch_rows, pack_rows, take_rows, tile
 
-VECTORS, VECTOR_BYTES = ISA.vectors, ISA.vector_bytes
+ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
 
 
 @inner
@@ -24,8 +24,8 @@ def steps(count, step):
     return table
 
 
-@inner
-def _copy(copied, source, source_at, plan, phases, images, channels, first, rows):
+@lean
+def copy(copied, source, source_at, plan, phases, images, channels, first, rows):
     """Copy what a strip's windows see, with zeros for the padding.
 
     copied: (channels, phases, images, plan.copy_rows, plan.copy_columns), of which `rows` rows are
@@ -51,11 +51,11 @@ def strip(copied, source, plan, phases, first_image, images, first_channel, chan
     source_at = first_image * plan.source_image + first_channel * plan.source_channel
     if plan.is_direct:
         return source, source_at + first * plan.copy_columns, plan.source_image
-    _copy(copied, source, source_at, plan, phases, images, channels, first, rows + plan.halo)
+    copy(copied, source, source_at, plan, phases, images, channels, first, rows + plan.halo)
     return copied, np.int64(0), plan.copy_image
 
 
-@inner
+@lean
 def find_runs(found, first, count, rows, columns, image, row):
     """Runs of contiguous pixels among the pixels first to first + count of a strip.
 
@@ -77,7 +77,7 @@ def find_runs(found, first, count, rows, columns, image, row):
     return n_found
 
 
-@inner
+@lean
 def panel_width(left, lanes, vectors):
     """How many of so many pixels or columns the next panel has: `vectors` where there are as many.
 
@@ -91,23 +91,35 @@ def panel_width(left, lanes, vectors):
     return min(pitch, left)
 
 
-@inner
-def operand(
-    panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps, is_packed
+@lean
+def sum_panel(
+    to, to_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
+    is_packed, ahead, a, a_rows, a_taps, bias, n_rows, is_first,
 ):  # fmt: skip
-    """(address, offsets, first offset) of what taps see at runs of `width` pixels in all.
+    """Add what `taps` taps, from tap on, see at runs of `width` pixels in all to rows of sums.
 
-    is_packed: whether it goes through the panel even where it could be read in place.
+    to, a: addresses, of sums and weight; to_rows, a_rows: where rows stand there. is_packed:
+    whether pixels go through the panel even where they could be read in place. ahead: how many
+    pixels after these are asked for early.
     """
     lanes = VECTOR_BYTES // seen.itemsize
+    b, b_taps, b_tap = panel.ctypes.data, panel_taps, 0
     if n_runs == 1 and width % lanes == 0 and not is_packed:
         # One run of whole vectors is read where it stands.
-        return seen.ctypes.data + (seen_at + runs[0, 4]) * seen.itemsize, source_taps, tap
-    column = np.int64(0)
-    for r in range(n_runs):
-        pack_rows(
-            panel, column, VECTORS * lanes, seen, seen_at + runs[r, 4], source_taps, tap, taps,
-            runs[r, 3],
+        b = seen.ctypes.data + (seen_at + runs[0, 4]) * seen.itemsize
+        b_taps, b_tap = source_taps, tap
+    else:
+        column = np.int64(0)
+        for r in range(n_runs):
+            pack_rows(
+                panel, column, VECTORS * lanes, seen, seen_at + runs[r, 4], source_taps, tap, taps,
+                runs[r, 3],
+            )  # fmt: skip
+            column += runs[r, 3]
+    if ahead > 0:
+        fetch_rows(seen, seen_at + runs[0, 4] + width, source_taps, tap, taps, ahead)
+    for m in range(0, n_rows, ROWS):
+        tile(
+            panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,
+            is_first, min(ROWS, n_rows - m), width,
         )  # fmt: skip
-        column += runs[r, 3]
-    return panel.ctypes.data, panel_taps, 0

@@ -9,8 +9,8 @@ gaps between its lines included, which are then written without them.
 import numpy as np
 from numba import prange
 
-from impls.numba_parallel._jit import inner, summing
-from impls.numba_parallel._strips import aligned, steps, strip
+from impls.numba_parallel._jit import inner, lean, summing
+from impls.numba_parallel._strips import aligned, copy, steps
 from impls.numba_parallel._tile import (
     ISA,
     SWEPT_ROWS,
@@ -26,14 +26,18 @@ from impls.numba_parallel._tile import (
 FEATURES = 2048
 
 
-@inner
+@lean
 def _see(copied, source, plan, phases, image, channel, channels, first_row, rows):
     """Copy what rows of windows see of some channels; where that is padding, copied is 0 before.
 
-    strip would do, but copies the zeros again for every plane: 0.85 to 0.95 as fast.
+    copy would do, but copies the zeros again for every plane: 0.85 to 0.95 as fast.
     """
     if plan.step_h > 1 or plan.step_w > 1:
-        strip(copied, source, plan, phases, image, np.int64(1), channel, channels, first_row, rows)
+        source_at = image * plan.source_image + channel * plan.source_channel
+        copy(
+            copied, source, source_at, plan, phases, np.int64(1), channels, first_row,
+            rows + plan.halo,
+        )  # fmt: skip
         return
     top, left = plan.top - first_row, plan.left
     first, end = max(0, top), min(rows + plan.halo, plan.height + top)

@@ -1,5 +1,7 @@
 """Dense kernels on each register set, where memory ends: every array's, and their own panels'.
 
+What they allocate they free.
+
 A read or write beyond one of them ends the process, so this file runs itself in one of its own: as
 a script it prints the bytes of a vector, then "right".
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numba import carray, njit
+from numba.core.runtime import rtsys
 from numpy import ndarray
 
 from impls import im2col, numba_parallel
@@ -143,6 +146,8 @@ def main() -> None:
                 actual = getattr(numba_parallel, name)(dy, x, w, **params)
                 expected = getattr(im2col, name)(grad, input, weight, **params)
                 np.testing.assert_array_equal(actual, expected, err_msg=f"{name} {said}")
+    stats = rtsys.get_allocation_stats()
+    assert stats.mi_alloc == stats.mi_free > 0, f"compiled code must free its arrays: {stats}"
     print(ISA.vector_bytes, "right")
 
 
@@ -160,7 +165,10 @@ def test_each_register_set_is_right_and_reads_no_array_beyond_its_ends(
 ) -> None:
     if name != "128 bits" and ISA.vector_bytes < BYTES[name]:
         pytest.skip(f"this processor has no {name}")
-    environment = {**FORCED[name], "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
+    environment = {
+        "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2", "NUMBA_NRT_STATS": "1",
+        **FORCED[name],
+    }  # fmt: skip
     done = subprocess.run(
         [sys.executable, __file__],
         env={"PYTHONPATH": str(Path(__file__).parents[2]), **environment},
