@@ -12,7 +12,7 @@ from impls.numba_parallel._jit import inlined, inner, moving
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import aligned, find_runs, panel_width, steps, strip, sum_panel
-from impls.numba_parallel._thin import dots_task, sweep_task
+from impls.numba_parallel._thin import dot_rows, dots_task, sweep_task
 from impls.numba_parallel._tile import ISA, fetch_rows, move_rows, pack_columns, tile
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
@@ -258,6 +258,9 @@ def _interleave(out, out_rows, sums, sums_rows, taps, task):
 @inlined
 def _multiply_task(out, a, source, plan, task, strips, tables):
     a_rows, out_rows, a_taps, columns, phases, parts = tables
+    if plan.is_thin and plan.is_direct:
+        dot_rows(out, a, source, plan, task, strips, tables)
+        return
     if plan.is_thin:
         dots_task(out, a, source, plan, task, strips, tables)
         return

@@ -62,6 +62,9 @@ PACKED_ROWS = 64
 GAPPED_PACKED_ROWS = 128
 # Rows of a group that has too few for a tile, as in depthwise layers: these are swept.
 THIN_ROWS = 3
+# Rows of a 1 x 1 weight's gradient that are dot products of planes, as packing would be most of the
+# work: one took 0.38 of the time, two 0.48 to 0.59, three 0.8, but six 0.9 to 1.1.
+DOTS_ROWS = 3
 # Share of the work below which rows and columns of a weight's gradient are exchanged: layers with
 # 16 to 144 rows took 0.74 to 0.98 of the time, linear ones of 16 to 64 images 0.54 to 0.93.
 SWAPPED = 0.97
@@ -433,7 +436,8 @@ def grad_weight_tables(call: Call) -> ProductTables:
     Where it is less work, of a 1 x 1 weight, rows are input channels and columns output channels;
     of others each tap is a part, with input channels for columns and the pixels that have it.
     """
-    is_swapped = _is_swapped(call)
+    is_few = call.output[1] <= DOTS_ROWS and _is_plain(call)
+    is_swapped = not is_few and _is_swapped(call)
     if is_swapped:
         call = call._replace(
             input=call.output, weight=(call.weight[1], call.weight[0], 1, 1), output=call.input
@@ -442,14 +446,16 @@ def grad_weight_tables(call: Call) -> ProductTables:
     taps = prod(call.weight[2:])
     lines, columns = call.output[2:]
     axes = vertical, horizontal = _forward_axes(call)
-    thin = is_thin(all_rows, call.groups)
+    thin = is_few or is_thin(all_rows, call.groups)
     n_rows = all_rows // call.groups
     parts = [] if thin else _tap_parts(call, axes)
     copy_columns = call.input[3] if parts else columns + horizontal.halo
-    is_direct = bool(parts) or (not thin and _is_direct(axes, call.input, (lines, columns)))
+    is_direct = bool(parts) or (
+        (is_few or not thin) and _is_direct(axes, call.input, (lines, columns))
+    )
     sum_taps = 1 if parts else taps
     n_columns = channels * sum_taps
-    if thin:
+    if thin and not is_few:
         tasks = [
             {"group": 0, "first_m": m, "end_m": end_m, "first_column": 0, "end_column": n_columns}
             for m, end_m in _cut_groups(call, n_rows)
@@ -543,13 +549,18 @@ def _part_pixels(
 
 def _is_swapped(call: Call) -> bool:
     """Whether packing pixels of the output is less work than of the input, in 1 x 1 layers."""
-    _, rows, height, width = call.output
-    if call.groups > 1 or not _is_direct(_forward_axes(call), call.input, (height, width)):
+    if not _is_plain(call):
         return False
-    channels = call.weight[1]
+    rows, channels = call.weight[:2]
     pixels = call.input[0] * prod(call.input[2:])
     swapped = _product_cycles(call, channels, rows) + TRANSPOSED_CYCLES * rows * channels / pixels
     return swapped < SWAPPED * _product_cycles(call, rows, channels)
+
+
+def _is_plain(call: Call) -> bool:
+    """Whether it is a 1 x 1 layer, without groups, whose output's pixels are the input's."""
+    _, _, height, width = call.output
+    return call.groups == 1 and _is_direct(_forward_axes(call), call.input, (height, width))
 
 
 def _product_cycles(call: Call, rows: int, columns: int) -> float:

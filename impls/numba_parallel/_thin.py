@@ -150,6 +150,25 @@ def dots_task(out, a, source, plan, task, strips, tables):
                 )  # fmt: skip
 
 
+@lean
+def dot_rows(out, a, source, plan, task, strips, tables):
+    """Fill a task's columns of a 1 x 1 weight's gradient of few rows, summed over all strips."""
+    a_rows, out_rows, _, columns, _, _ = tables
+    first, count = task.first_column, task.end_column - task.first_column
+    for m in range(task.first_m, task.end_m):
+        out[out_rows[m] + first : out_rows[m] + first + count] = 0
+    for s in range(len(strips)):
+        where = strips[s]
+        pixels = (where.end_row - where.first_row) * plan.out_columns
+        for n in range(where.first_image, where.end_image):
+            at = where.first_row * plan.out_columns
+            for m in range(task.first_m, task.end_m):
+                dots(
+                    out, out_rows[m] + first, 0, a, n * plan.out_image + at + a_rows[m], 0, 0,
+                    source, n * plan.source_image + at, columns, first, 0, 1, count, 1, pixels,
+                )  # fmt: skip
+
+
 @summing
 def linear(output, input, weight, bias):
     """Fill output (N, O): a dot product each."""
