@@ -6,6 +6,7 @@
     _dense.py  the drivers: convolution, its gradients, transposed convolution, linear
     _rest.py   pixels that are too few for a vector
     _spread.py the same where a stride sets the pixels of the result apart
+    _lanes.py  depthwise layers of small planes: a channel in each lane
     _thin.py   where a tile would be mostly empty: depthwise layers, linear ones of few rows
     _pool.py   pools, relu, patches
     _jit.py    how kernels are compiled, cached and launched
@@ -38,7 +39,8 @@ pixels instead: its panel holds 48 (c, r, s) columns by 128 pixels, transposed w
 1 x 1 weight of few rows is summed with rows for columns. Where an image is a few pixels more than
 whole vectors, as 7 x 7 and 14 x 14 are, these are summed with taps in the lanes, or rows. Groups of
 one or two channels would leave a tile empty: eight lines of a depthwise layer's output are summed
-together, or all windows of a plane, and written without the gaps. Extra memory is the strip, a few
+together, or all windows of a plane, and written without the gaps; of small planes, as many as a
+vector has lanes are transposed, and summed a channel in each lane. Extra memory is the strip, a few
 panels, the packed rows of a weight or the sums to be moved (2 MiB), and the tables.
 
 With a dilation, many taps of windows at the edges lie in the padding. Then an image is summed in
@@ -62,8 +64,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from impls.numba_parallel import _dense, _pool, _thin
-from impls.numba_parallel._jit import available_threads, is_parallel, launch
+from impls.numba_parallel import _dense, _lanes, _pool, _thin
+from impls.numba_parallel._jit import Kernel, available_threads, is_parallel, launch
 from impls.numba_parallel._plan import (
     Call,
     forward_tables,
@@ -194,7 +196,7 @@ def _windows(
     output = np.empty(job.output, input.dtype)
     if len(input):
         inputs = (input, weight, job.no_bias if bias is None else bias)
-        launch(_dense.correlate, job.work, (output,), inputs, *job.tables)
+        launch(job.kernel, job.work, (output,), inputs, *job.tables)
     return output
 
 
@@ -211,7 +213,7 @@ def _spread(
             groups, result.dtype, available_threads(),
         )  # fmt: skip
         inputs = (grad_output, weight, job.no_bias if bias is None else bias)
-        launch(_dense.correlate, job.work, (result,), inputs, *job.tables)
+        launch(job.kernel, job.work, (result,), inputs, *job.tables)
     return result
 
 
@@ -228,17 +230,18 @@ def _products(
         grad_weight_tables, input.shape, shape, grad_output.shape, stride, padding, dilation,
         groups, input.dtype, available_threads(),
     )  # fmt: skip
-    launch(_dense.multiply, job.work, (result,), (grad_output, input), *job.tables)
+    launch(job.kernel, job.work, (result,), (grad_output, input), *job.tables)
     return result
 
 
 class Job(NamedTuple):
     """What the shapes and parameters of a dense call decide.
 
-    work: as many multiply-adds of a loop over planes take its time. no_bias: a bias of zeros.
-    output: shape of the convolution's output.
+    kernel: what is launched. work: as many multiply-adds of a loop over planes take its time.
+    no_bias: a bias of zeros. output: shape of the convolution's output.
     """
 
+    kernel: Kernel
     work: int
     output: Shape
     no_bias: ndarray
@@ -259,7 +262,10 @@ def _job(
     work = prod(output) * prod(weight[1:]) // speed
     threads = threads if is_parallel(work) else 1
     call = Call(input, weight, output, stride, padding, dilation, groups, dtype.itemsize, threads)
-    return Job(work, output, np.zeros(rows, dtype), make(call) if input[0] else ())
+    tables = make(call) if input[0] else ()
+    module = _lanes if input[0] and tables[0][0]["in_lanes"] else _dense
+    kernel = module.multiply if make is grad_weight_tables else module.correlate
+    return Job(kernel, work, output, np.zeros(rows, dtype), tables)
 
 
 def max_pool(

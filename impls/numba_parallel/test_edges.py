@@ -19,7 +19,7 @@ from numba.core.runtime import rtsys
 from numpy import ndarray
 
 from impls import im2col, numba_parallel
-from impls.numba_parallel import _dense, _jit, _plan, _spread, _thin
+from impls.numba_parallel import _dense, _jit, _lanes, _plan, _spread, _thin
 from impls.numba_parallel._tile import CACHE_LINE, ISA
 from impls.spec.plan import Params
 
@@ -122,11 +122,16 @@ SHAPES = [
     ((2, 3, 9, 20), (3, 1, 5, 3), call(padding=((2, 2), (2, 2)), dilation=(1, 2), groups=3)),
     ((2, 3, 12, 11), (3, 1, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)), groups=3)),
     ((1, 3, 5, 1), (3, 1, 3, 1), call(stride=(1, 2), groups=3)),
+    # Depthwise, small planes: channels in the lanes; fewer pixels than lanes, several images.
+    ((2, 40, 7, 7), (40, 1, 7, 7), call(padding=((3, 3), (3, 3)), groups=40)),
+    ((3, 19, 5, 3), (19, 1, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)), groups=19)),
+    ((2, 24, 13, 14), (24, 1, 3, 2), call(stride=(3, 1), padding=((0, 2), (1, 0)), groups=24)),
+    ((1, 17, 9, 8), (17, 1, 3, 3), call(padding=((4, 5), (3, 3)), dilation=(2, 1), groups=17)),
 ]
 
 
 def main() -> None:
-    for module in (_dense, _spread, _thin):
+    for module in (_dense, _lanes, _spread, _thin):
         vars(module)["aligned"] = aligned_at_the_edge
     # So small that shapes like these meet them: rows go in parts, and pixels are asked for early.
     _plan.TOGETHER_BYTES = _plan.READ_BYTES = _plan.FAR_BYTES = 1 << 12

@@ -8,13 +8,13 @@ import pytest
 from numpy import ndarray
 
 from impls import loop, numba_parallel
-from impls.numba_parallel import _dense, _jit, _pool, _thin
+from impls.numba_parallel import _dense, _jit, _lanes, _pool, _thin
 from impls.spec.interface import KERNELS
 from impls.spec.plan import Params, Shape
 
 COMPILED = {
     f"{module.__name__.rsplit('.', 1)[1]}.{name}": value
-    for module in (_dense, _pool, _thin)
+    for module in (_dense, _lanes, _pool, _thin)
     for name, value in vars(module).items()
     if isinstance(value, _jit.Kernel)
 }
@@ -216,9 +216,9 @@ def cache_files(kernel: _jit.Kernel) -> list[str]:
 
 
 def test_every_version_has_a_cache_file_of_its_own() -> None:
-    assert len(COMPILED) == 14
+    assert len(COMPILED) == 16
     files = [file for kernel in COMPILED.values() for file in cache_files(kernel)]
-    assert len(set(files)) == len(files) == 28
+    assert len(set(files)) == len(files) == 32
 
 
 @pytest.mark.parametrize("name", COMPILED)
