@@ -399,7 +399,7 @@ def test_rows_that_say_all_words_are_selected() -> None:
         )  # fmt: skip
         return [f"{task.workload} {task.direction}" for _, _, task in plan.tasks()]
 
-    assert names("grad_weight res2.3x3 batch=8") == ["resnet50:res2.3x3*3/n8 grad_weight"]
+    assert names("resnet50: grad_weight res2.3x3 batch=8") == ["resnet50:res2.3x3*3/n8 grad_weight"]
     dense = [w.name for w in WORKLOADS.values() if w.network == "mobilenetv2" and w.is_dense]
     assert dense
     assert names("mobilenetv2: dense batch=1 forward") == [f"{name} forward" for name in dense]

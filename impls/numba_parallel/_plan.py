@@ -72,6 +72,8 @@ LANES_PIXELS = 256
 # The same where rows could be swept together: 7 x 7 planes took 0.53 to 0.62 of the time, but those
 # of 14 x 14 1.03 to 1.09.
 SWEPT_LANES_PIXELS = 64
+# The same of a plane with its padding: so many times as many.
+PADDED = 4
 # Rows of a 1 x 1 weight's gradient that are dot products of planes, as packing would be most of the
 # work: one took 0.38 of the time, two 0.48 to 0.59, three 0.8, but six 0.9 to 1.1.
 DOTS_ROWS = 3
@@ -90,6 +92,8 @@ LIVE = 0.95
 # The same of a weight's gradient, tap by tap: 0.95, 0.81 and 0.47; 0.84 to 0.98 for eight images of
 # 7 x 7 to 14 x 14 without dilation.
 LIVE_PIXELS = 0.93
+# Parts at most, each of which has tables of its own: those of a 5 x 5 kernel.
+MOST_PARTS = 25
 # Pixels that a weight's gradient sums over in the time that putting its taps side by side takes.
 INTERLEAVED_PIXELS = 16
 # Bytes of their sums, which a task keeps beside one another, so many rows at once: writing each
@@ -379,9 +383,9 @@ def _correlation(
         "in_lanes": 0,
     }  # fmt: skip
     in_lanes: list[int] = []
-    most_pixels = SWEPT_LANES_PIXELS if plan["swept_height"] else LANES_PIXELS
-    if thin and strips == 1 and _is_in_lanes(call, source, axes, most_pixels):
-        part, in_lanes = _lanes(call, axes)
+    if thin and strips == 1:
+        most_pixels = SWEPT_LANES_PIXELS if plan["swept_height"] else LANES_PIXELS
+        part, in_lanes = _lanes(call, source, axes, most_pixels)
         plan |= part
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
@@ -509,9 +513,10 @@ def grad_weight_tables(call: Call) -> ProductTables:
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     seen_at = [0] if parts else _offsets(down.taps, across.taps, horizontal, plan)
-    if thin and cuts == 1 and _is_in_lanes(call, call.input, axes, LANES_PIXELS):
-        part, seen_at = _lanes(call, axes)
+    if thin and cuts == 1:
+        part, in_lanes = _lanes(call, call.input, axes, LANES_PIXELS)
         plan |= part
+        seen_at = in_lanes or seen_at
     return ProductTables(
         plans=_filled(PLAN, [plan]),
         tasks=_filled(PRODUCT, tasks),
@@ -528,7 +533,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
 def _tap_parts(call: Call, axes: tuple[Axis, Axis]) -> list[tuple[TapPart, TapPart]]:
     """For each tap the rectangle of windows that have it in the input, if worth it."""
     taps = prod(call.weight[2:])
-    if call.stride != (1, 1) or taps == 1:
+    if call.stride != (1, 1) or not 1 < taps <= MOST_PARTS:
         return []
     down, across = (
         [_tap_part(tap, axis, size) for tap in axis.out_phases[0].taps]
@@ -632,7 +637,7 @@ def _live_parts(
     if call.stride != (1, 1):
         return []
     down, across = (_live(axis, size) for axis, size in zip(axes, source[2:], strict=True))
-    parts = list(product(down, across))
+    parts = list(product(down, across)) if len(down) * len(across) <= MOST_PARTS else []
     if not all(rows.taps and columns.taps for rows, columns in parts):
         return []
     lines, width = (axis.out_phases[0].places for axis in axes)
@@ -709,16 +714,16 @@ def _is_gapped(
     return gapped * (rows / 2 + panel / ISA.vectors + moved) < apart_cycles
 
 
-def _is_in_lanes(call: Call, source: Shape, axes: tuple[Axis, Axis], most_pixels: int) -> bool:
-    """Whether the planes of a depthwise layer are so small that its channels are in the lanes."""
-    channels = call.groups
-    is_depthwise = channels == call.input[1] == call.output[1] >= call.lanes // 2
-    is_small = prod(source[2:]) <= most_pixels
-    return is_depthwise and is_small and all(axis.out_step == 1 for axis in axes)
+def _lanes(
+    call: Call, source: Shape, axes: tuple[Axis, Axis], most_pixels: int
+) -> tuple[dict[str, int], list[int]]:
+    """The plan's part about a depthwise layer's planes in lanes, and where taps read there.
 
-
-def _lanes(call: Call, axes: tuple[Axis, Axis]) -> tuple[dict[str, int], list[int]]:
-    """The plan's part about planes in lanes, and where taps read there."""
+    Both are empty if they are not: planes are larger, or channels too few.
+    """
+    is_depthwise = call.groups == call.input[1] == call.output[1] >= call.lanes // 2
+    if not is_depthwise or any(axis.out_step > 1 for axis in axes):
+        return {}, []
     extents, reached = [], []
     for axis in axes:
         (phase,) = axis.out_phases
@@ -727,6 +732,8 @@ def _lanes(call: Call, axes: tuple[Axis, Axis]) -> tuple[dict[str, int], list[in
         extents.append((phase.places - 1) * axis.step + max(far) + 1)
         reached.append(far)
     rows, columns = extents
+    if prod(source[2:]) > most_pixels or rows * columns > PADDED * most_pixels:
+        return {}, []
     part = {"in_lanes": 1, "copy_columns": columns, "copy_size": rows * columns * call.lanes}
     return part, [(r * columns + s) * call.lanes for r, s in product(*reached)]
 
