@@ -28,8 +28,8 @@ def _places(plan, lanes):
 
 
 @lean
-def _see(channels, rows, m, end_m):
-    """Where the rows from m on stand, one a lane; beyond the last it is repeated."""
+def _find_channels(channels, rows, m, end_m):
+    """Where the planes of rows from m on stand, one a lane; beyond the last it is repeated."""
     for i in range(len(channels)):
         channels[i] = rows[min(m + i, end_m - 1)]
 
@@ -80,7 +80,7 @@ def _sum_planes(
     lanes, columns, taps = len(channels), plan.out_columns, len(source_taps)
     for m in range(task.first_m, task.end_m, lanes):
         count = min(lanes, task.end_m - m)
-        _see(channels, a_rows, m, task.end_m)
+        _find_channels(channels, a_rows, m, task.end_m)
         _to_lanes(weights, pixels, a, 0, channels, taps)
         for i in range(lanes):
             starts[i] = bias[min(m + i, task.end_m - 1)]
@@ -93,7 +93,7 @@ def _sum_planes(
                     sums, p * columns * lanes, values, p * plan.step_h * plan.copy_columns * lanes,
                     plan.step_w * lanes, source_taps, weights, starts, taps, columns,
                 )  # fmt: skip
-            _see(channels, out_rows, m, task.end_m)
+            _find_channels(channels, out_rows, m, task.end_m)
             _from_lanes(
                 out, n * plan.out_image, channels, count, sums, pixels, task.end_row * columns
             )
@@ -138,13 +138,13 @@ def _dot_planes(
             for i in range(lanes):
                 channels[i] = min(m + i, task.end_m - 1) * plan.source_channel
             _to_lanes(values, places, source, n * plan.source_image, channels, len(places))
-            _see(channels, a_rows, m, task.end_m)
+            _find_channels(channels, a_rows, m, task.end_m)
             _to_lanes(grads, pixels, a, n * plan.out_image, channels, rows * plan.out_columns)
             dot_lanes(
                 sums, values, 0, plan.step_h * plan.copy_columns * lanes, plan.step_w * lanes,
                 source_taps, taps, grads, rows, plan.out_columns,
             )  # fmt: skip
-        _see(channels, out_rows, m, task.end_m)
+        _find_channels(channels, out_rows, m, task.end_m)
         _from_lanes(out, 0, channels, min(lanes, task.end_m - m), sums, pixels, taps)
 
 
