@@ -141,7 +141,7 @@ def _dot_planes(
             _find_channels(channels, a_rows, m, task.end_m)
             _to_lanes(grads, pixels, a, n * plan.out_image, channels, rows * plan.out_columns)
             dot_lanes(
-                sums, values, 0, plan.step_h * plan.copy_columns * lanes, plan.step_w * lanes,
+                sums, values, plan.step_h * plan.copy_columns * lanes, plan.step_w * lanes,
                 source_taps, taps, grads, rows, plan.out_columns,
             )  # fmt: skip
         _find_channels(channels, out_rows, m, task.end_m)

@@ -201,6 +201,14 @@ def _data(context: Any, builder: ir.IRBuilder, array_type: Any, value: Any) -> A
     return make_array(array_type)(context, builder, value).data
 
 
+def _values(context: Any, builder: ir.IRBuilder, kinds: Any, args: Any) -> list[Any]:
+    """An intrinsic's arguments, with an array's data for each array."""
+    return [
+        _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
+        for kind, value in zip(kinds, args, strict=True)
+    ]
+
+
 def _loop_id(module: ir.Module, said: Any) -> Any:
     """A loop's metadata, whose first operand is itself."""
     node = ir.MDValue(module, [said], str(len(module.metadata)))
@@ -275,10 +283,7 @@ def tile(
     )  # fmt: skip
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        values = [
-            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(sig.args[1:], args[1:], strict=True)
-        ]
+        values = _values(context, builder, sig.args[1:], args[1:])
         element = context.get_value_type(like.dtype)
         for place in (0, 3, 9):
             values[place] = builder.inttoptr(values[place], element.as_pointer())
@@ -679,10 +684,7 @@ def sweep(
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         emit = _Emitter(context, builder, sums.dtype)
         gep = builder.gep
-        values = [
-            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(sig.args, args, strict=True)
-        ]
+        values = _values(context, builder, sig.args, args)
         to, sums_at, origin, source_at, offsets, weight, a_at, a_offsets = values[:8]
         tap, count, bias, length = values[8:]
         to, origin, weight = gep(to, [sums_at]), gep(origin, [source_at]), gep(weight, [a_at])
@@ -734,10 +736,7 @@ def sweep_rows(
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         emit = _Emitter(context, builder, out.dtype)
         gep, add, mul = builder.gep, builder.add, builder.mul
-        values = [
-            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(sig.args, args, strict=True)
-        ]
+        values = _values(context, builder, sig.args, args)
         to, at, pitch, origin, source_at, source_pitch, weight, a_at, offsets = values[:9]
         tap, tap_step, height, width, dilation, bias, rows, columns = values[9:]
         to, origin, weight = gep(to, [at]), gep(origin, [source_at]), gep(weight, [a_at])
@@ -826,10 +825,7 @@ def dots(
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         emit = _Emitter(context, builder, sums.dtype)
         gep = builder.gep
-        values = [
-            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(sig.args, args, strict=True)
-        ]
+        values = _values(context, builder, sig.args, args)
         to, sums_at, sums_pitch, a_data, a_at, a_plane, a_pitch = values[:7]
         origin, source_at, offsets, tap, source_pitch, planes, count, rows, columns = values[7:]
         to, a_data = gep(to, [sums_at]), gep(a_data, [a_at])
@@ -894,10 +890,8 @@ def sum_lanes(
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         emit, gep = _Emitter(context, builder, sums.dtype), builder.gep
-        to, sums_at, origin, source_at, step, offsets, given, start, count, columns = (
-            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(sig.args, args, strict=True)
-        )
+        values = _values(context, builder, sig.args, args)
+        to, sums_at, origin, source_at, step, offsets, given, start, count, columns = values
         to, origin = gep(to, [sums_at]), gep(origin, [source_at])
 
         def fill(first: Any, size: int) -> None:
@@ -924,24 +918,20 @@ def sum_lanes(
 
 @intrinsic
 def dot_lanes(
-    typingctx, sums, source, source_at, pitch, step, source_taps, count, a, rows, columns
+    typingctx, sums, source, pitch, step, source_taps, count, a, rows, columns
 ):  # fmt: skip
     """Add products with a channel in each lane: sums[k] += sum_p,q a[p, q] * source[p, q, k].
 
     For k < count, p < rows, q < columns, all >= 1, each a vector: sums[k] starts at k * LANES,
-    a[p, q] at (p * columns + q) * LANES, source[p, q, k] at source_at + p * pitch + q * step +
-    source_taps[k].
+    a[p, q] at (p * columns + q) * LANES, source[p, q, k] at p * pitch + q * step + source_taps[k].
     """
     index = types.int64
-    signature = types.void(sums, source, index, index, index, source_taps, index, a, index, index)
+    signature = types.void(sums, source, index, index, source_taps, index, a, index, index)
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         emit, gep = _Emitter(context, builder, sums.dtype), builder.gep
-        to, origin, source_at, pitch, step, offsets, count, given, rows, columns = (
-            _data(context, builder, kind, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(sig.args, args, strict=True)
-        )
-        origin = gep(origin, [source_at])
+        values = _values(context, builder, sig.args, args)
+        to, origin, pitch, step, offsets, count, given, rows, columns = values
 
         def add(first: Any, size: int) -> None:
             places = [builder.add(first, INDEX(i)) for i in range(size)]
