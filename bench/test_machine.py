@@ -1,5 +1,7 @@
 """The machine's ceilings are ceilings."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from bench.machine import ceilings
 
 def test_the_loop_of_multiply_adds_computes_what_it_says() -> None:
     steps = 40
-    x = np.repeat(np.arange(fma.ACCUMULATORS, dtype=np.float32), fma.LANES)
+    starts = fma.FIRST + np.arange(fma.ACCUMULATORS, dtype=np.float32)
+    x = np.repeat(starts, fma.LANES)
     for _ in range(steps):
         x = x * np.float32(0.999) + np.float32(0.001)
     np.testing.assert_allclose(fma.fused(steps), x.sum(), rtol=1e-5)
@@ -20,8 +23,13 @@ def test_the_loop_stays_in_vector_registers() -> None:
     """A peak that was not compiled to vectors, or that spills, would be none."""
     fma.fused(1)
     (assembly,) = fma.fused.inspect_asm().values()
-    fused = [line for line in assembly.splitlines() if "fmadd" in line or "fmla" in line]
-    assert len(fused) >= fma.ACCUMULATORS
+    blocks = re.split(r"^\.\w+:", assembly, flags=re.MULTILINE)
+    loops = [
+        [line for line in block.splitlines() if re.search("fmadd|fmla", line)] for block in blocks
+    ]
+    fused = max(loops, key=len)
+    # Unrolled, a loop says again what is done to each accumulator.
+    assert len(set(fused)) >= fma.ACCUMULATORS
     assert not any("rsp" in line or "[sp" in line for line in fused)
 
 
