@@ -11,9 +11,17 @@ from numba import prange
 from impls.numba_parallel._jit import inlined, inner, moving
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
-from impls.numba_parallel._strips import aligned, find_runs, panel_width, steps, strip, sum_panel
+from impls.numba_parallel._strips import (
+    aligned,
+    fetch_part,
+    find_runs,
+    panel_width,
+    steps,
+    strip,
+    sum_panel,
+)
 from impls.numba_parallel._thin import dot_rows, dots_task, sweep_task
-from impls.numba_parallel._tile import ISA, fetch_rows, move_rows, pack_columns, tile
+from impls.numba_parallel._tile import ISA, move_rows, pack_columns, tile
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
 
@@ -202,9 +210,12 @@ def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, t
                             min(lanes, runs[r, 3] - j),
                         )  # fmt: skip
                         k += min(lanes, runs[r, 3] - j)
-            if plan.is_far and x + count < pixels:
-                fetch_rows(seen, seen_at + runs[0, 4] + count, offsets, 0, n_columns, plan.block)
             for m in range(0, n_rows, ROWS):
+                if plan.is_far and x + count < pixels:
+                    fetch_part(
+                        seen, seen_at + runs[0, 4] + count, offsets, 0, n_columns, plan.block, m,
+                        n_rows,
+                    )  # fmt: skip
                 tile(
                     source, panel.ctypes.data, panel_taps, 0, a_at, m_a_rows, m, a_taps,
                     part.first_pixel + x, count, to + (column - task.first_column) * size, to_rows,

@@ -92,6 +92,18 @@ def panel_width(left, lanes, vectors):
 
 
 @lean
+def fetch_part(source, source_at, taps, tap, count, length, m, n_rows):
+    """Ask for rows as fetch_rows does: before each tile of n_rows, m its first, for a part of them.
+
+    Asked for all at once, a core waits: layers of 6 MB and more took 1.02 to 1.08 times as long.
+    """
+    part = -(-count // -(-n_rows // ROWS))
+    first = m // ROWS * part
+    if first < count:
+        fetch_rows(source, source_at, taps, tap + first, min(part, count - first), length)
+
+
+@lean
 def sum_panel(
     to, to_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
     is_packed, ahead, a, a_rows, a_taps, bias, n_rows, is_first,
@@ -116,9 +128,9 @@ def sum_panel(
                 runs[r, 3],
             )  # fmt: skip
             column += runs[r, 3]
-    if ahead > 0:
-        fetch_rows(seen, seen_at + runs[0, 4] + width, source_taps, tap, taps, ahead)
     for m in range(0, n_rows, ROWS):
+        if ahead > 0:
+            fetch_part(seen, seen_at + runs[0, 4] + width, source_taps, tap, taps, ahead, m, n_rows)
         tile(
             panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,
             is_first, min(ROWS, n_rows - m), width,
