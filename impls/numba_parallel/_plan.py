@@ -345,7 +345,7 @@ def _correlation(
         line = copy_columns if is_gapped else columns
         rows_at_once = TOGETHER_BYTES // (images * strip_rows * line * call.itemsize)
     rows_at_once = max(1, _ceil(rows_at_once, ISA.rows)) * ISA.rows
-    is_one_run = is_gapped or (images == 1 and not horizontal.halo)
+    is_one_run = is_gapped or (images == 1 and not horizontal.halo and not parts)
     vectors = WIDE_VECTORS if n_rows <= WIDE_ROWS and is_one_run else ISA.vectors
     if thin:
         cut_rows = [(0, *cut) for cut in _cut_groups(call, n_rows)]

@@ -109,6 +109,8 @@ SHAPES = [
     # vector, more, some that no window has.
     ((2, 70, 14, 13), (70, 70, 3, 3), call(padding=((12, 12), (6, 6)), dilation=(12, 6))),
     ((3, 17, 9, 10), (9, 17, 5, 5), call(padding=((8, 8), (8, 8)), dilation=(4, 4))),
+    # The same of one channel: its tile is wide, but a part's lines are not.
+    ((2, 1, 33, 33), (9, 1, 3, 1), call(padding=((24, 0), (1, 0)), dilation=(12, 1))),
     ((1, 40, 11, 30), (22, 20, 3, 1), call(padding=((14, 12), (0, 0)), dilation=(12, 1), groups=2)),
     # Few rows of a weight's gradient, which is transposed.
     ((2, 103, 9, 11), (16, 103, 1, 1), call()),
