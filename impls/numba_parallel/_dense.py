@@ -36,7 +36,7 @@ def _has_no_panel(plan):
 def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     """Fill a task's pixels, which lie side by side in out or in images one after the other."""
     a_rows, out_rows, a_taps, source_taps, parts, phases = tables
-    copied, panel, panel_taps, runs = work
+    copied, panel, panel_taps, seams, runs = work
     size = out.itemsize
     lanes = VECTOR_BYTES // size
     n_images = task.end_image - task.first_image
@@ -92,9 +92,9 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                     if plan.is_far and is_packed:
                         ahead = min(VECTORS * lanes, end_x - x - width)
                     sum_panel(
-                        to + x * size, to_rows, panel, panel_taps, runs, n_runs, width, seen,
-                        seen_at, source_taps, tap, taps, is_packed, ahead, a.ctypes.data, m_a_rows,
-                        a_taps, m_bias, n_rows, block == 0,
+                        to + x * size, to_rows, panel, panel_taps, seams, runs, n_runs, width,
+                        seen, seen_at, source_taps, tap, taps, is_packed, ahead, a.ctypes.data,
+                        m_a_rows, a_taps, m_bias, n_rows, block == 0,
                     )  # fmt: skip
                     x += width
             end_tap = min((block + 1) * plan.block, len(a_taps))
@@ -140,7 +140,7 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
     panel[:] = 0  # lanes without a pixel: denormal garbage there would cost 100 cycles each
     panel_taps = steps(plan.block, pitch)
     runs = np.empty((plan.vectors * lanes, 5), np.int64)
-    work = copied, panel, panel_taps, runs
+    work = copied, panel, panel_taps, np.empty(2 * VECTORS + 1, np.int64), runs
     if plan.is_spread:
         spread(out, source, a, bias, plan, task, tables, work)
     else:

@@ -46,8 +46,8 @@ def _pack_weight(packed, a, a_rows, a_taps, n_rows, plan, phases):
 
 @lean
 def _sum_phases(
-    sums, sums_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, weight,
-    a_rows, a_taps, bias, n_rows, phases, plan,
+    sums, sums_rows, panel, panel_taps, seams, runs, n_runs, width, seen, seen_at, source_taps,
+    weight, a_rows, a_taps, bias, n_rows, phases, plan,
 ):  # fmt: skip
     """Sum a panel of windows for each column phase: row i of phase g in panel g * n_rows + i."""
     pitch = plan.vectors * (VECTOR_BYTES // sums.itemsize)
@@ -57,9 +57,9 @@ def _sum_phases(
         for tap in range(first_tap, end_tap, plan.block):
             taps = min(plan.block, end_tap - tap)
             sum_panel(
-                to, sums_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps,
-                tap, taps, n_rows >= plan.packed_rows, 0, weight, a_rows, a_taps, bias, n_rows,
-                tap == first_tap,
+                to, sums_rows, panel, panel_taps, seams, runs, n_runs, width, seen, seen_at,
+                source_taps, tap, taps, n_rows >= plan.packed_rows, 0, weight, a_rows, a_taps, bias,
+                n_rows, tap == first_tap,
             )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _fill_empty(out, bias, plan, phases, sums, pitch, n_rows, n_images, rows, ou
 def spread(out, source, a, bias, plan, task, tables, work):
     """Fill a task's pixels and rows, strip by strip."""
     a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
-    copied, panel, panel_taps, runs = work
+    copied, panel, panel_taps, seams, runs = work
     lanes = VECTOR_BYTES // out.itemsize
     pitch = plan.vectors * lanes
     step = plan.out_column
@@ -189,8 +189,9 @@ def spread(out, source, a, bias, plan, task, tables, work):
                         seen_runs, x, width, seen_rows, seen_columns, image, plan.copy_columns
                     )
                     _sum_phases(
-                        sums, sums_rows, panel, panel_taps, seen_runs, n_seen, width, seen, seen_at,
-                        source_taps, weight, m_a_rows, a_taps, m_bias, n_rows, across, plan,
+                        sums, sums_rows, panel, panel_taps, seams, seen_runs, n_seen, width, seen,
+                        seen_at, source_taps, weight, m_a_rows, a_taps, m_bias, n_rows, across,
+                        plan,
                     )  # fmt: skip
                     n_runs = _find_places(runs, x, width, out_lines, line, rows, columns, plan)
                     for r in range(n_runs):

@@ -3,9 +3,20 @@
 import numpy as np
 
 from impls.numba_parallel._jit import inner, lean
-from impls.numba_parallel._tile import CACHE_LINE, ISA, fetch_rows, pack_rows, take_rows, tile
+from impls.numba_parallel._tile import (
+    CACHE_LINE,
+    ISA,
+    fetch_rows,
+    pack_rows,
+    pack_tile,
+    take_rows,
+    tile,
+)
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
+# Of a vector whose lanes may be loaded apart without a register that says which: a tile of such may
+# pack its panel.
+PACKING_BYTES = 64
 
 
 @inner
@@ -104,9 +115,35 @@ def fetch_part(source, source_at, taps, tap, count, length, m, n_rows):
 
 
 @lean
+def find_seams(seams, runs, n_runs, lanes):
+    """Where the vectors of a panel stand, whose runs fill it; returns whether one can be so read.
+
+    Fills seams with the start of each vector, the lane from which on it reads later elements (the
+    next run's), and how many later: 0 where no vector has such a lane. It can be so read if no
+    vector has more than two runs, and they are equally far apart.
+    """
+    column = v = later = np.int64(0)
+    seams[VECTORS : 2 * VECTORS] = lanes
+    for r in range(n_runs):
+        if column % lanes > 0:
+            gap = runs[r, 4] - runs[r - 1, 4] - runs[r - 1, 3]
+            is_second = seams[VECTORS + column // lanes] < lanes
+            if is_second or (later > 0 and gap != later):
+                return False
+            seams[VECTORS + column // lanes] = column % lanes
+            later = gap
+        while v * lanes < column + runs[r, 3]:
+            seams[v] = runs[r, 4] + v * lanes - column
+            v += 1
+        column += runs[r, 3]
+    seams[2 * VECTORS] = later
+    return True
+
+
+@lean
 def sum_panel(
-    to, to_rows, panel, panel_taps, runs, n_runs, width, seen, seen_at, source_taps, tap, taps,
-    is_packed, ahead, a, a_rows, a_taps, bias, n_rows, is_first,
+    to, to_rows, panel, panel_taps, seams, runs, n_runs, width, seen, seen_at, source_taps, tap,
+    taps, is_packed, ahead, a, a_rows, a_taps, bias, n_rows, is_first,
 ):  # fmt: skip
     """Add what `taps` taps, from tap on, see at runs of `width` pixels in all to rows of sums.
 
@@ -116,11 +153,13 @@ def sum_panel(
     """
     lanes = VECTOR_BYTES // seen.itemsize
     b, b_taps, b_tap = panel.ctypes.data, panel_taps, 0
+    seen_from = seen.ctypes.data + seen_at * seen.itemsize
+    is_whole = width == VECTORS * lanes and VECTOR_BYTES == PACKING_BYTES
+    is_read = is_whole and is_packed and find_seams(seams, runs, n_runs, lanes)
     if n_runs == 1 and width % lanes == 0 and not is_packed:
         # One run of whole vectors is read where it stands.
-        b = seen.ctypes.data + (seen_at + runs[0, 4]) * seen.itemsize
-        b_taps, b_tap = source_taps, tap
-    else:
+        b, b_taps, b_tap = seen_from + runs[0, 4] * seen.itemsize, source_taps, tap
+    elif not is_read:
         column = np.int64(0)
         for r in range(n_runs):
             pack_rows(
@@ -131,7 +170,14 @@ def sum_panel(
     for m in range(0, n_rows, ROWS):
         if ahead > 0:
             fetch_part(seen, seen_at + runs[0, 4] + width, source_taps, tap, taps, ahead, m, n_rows)
-        tile(
-            panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,
-            is_first, min(ROWS, n_rows - m), width,
-        )  # fmt: skip
+        if is_read and m == 0:
+            # The first tile packs the panel for the others.
+            pack_tile(
+                panel, b, seen_from, source_taps, tap, seams, a, a_rows, m, a_taps, tap, taps, to,
+                to_rows, bias, m, is_first, min(ROWS, n_rows),
+            )  # fmt: skip
+        else:
+            tile(
+                panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,
+                is_first, min(ROWS, n_rows - m), width,
+            )  # fmt: skip

@@ -18,6 +18,7 @@ Array operands are one-dimensional and contiguous; loads and stores are unaligne
 is asked for is read or written: the last vector of a row is masked.
 """
 
+import platform
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -86,6 +87,8 @@ AHEAD_BYTES = 4096
 # Steps by which take_rows takes whole vectors apart; others it takes value by value.
 TAKEN_STEPS = (1, 2, 4)
 CACHE_LINE = 64
+# What a vector's register is called where assembly says what it reads.
+ANY_REGISTER = {"x86_64": "v", "AMD64": "v", "aarch64": "w", "arm64": "w"}.get(platform.machine())
 # The type of indices and addresses.
 INDEX = ir.IntType(64)
 
@@ -124,9 +127,10 @@ class _Emitter:
         count = self.builder.trunc(count, lane.element)
         return self.builder.icmp_signed("<", numbers, self.splat(count, lane))
 
-    def load_masked(self, pointer: Any, mask: Any) -> Any:
+    def load_masked(self, pointer: Any, mask: Any, otherwise: Any = None) -> Any:
+        """What stands at pointer, in the lanes of the mask; in the others `otherwise`, or 0."""
         name = f"llvm.masked.load.{self.suffix}.p0"
-        return self._call(name, self.vector, [self._at(pointer), mask, self.zero()])
+        return self._call(name, self.vector, [self._at(pointer), mask, otherwise or self.zero()])
 
     def load_every(self, step: int, pointer: Any, x: Any, end: Any) -> Any:
         """pointer[x], pointer[x + step], ...; 0 below 0 and from `end` on. A step of 2 ** n."""
@@ -180,6 +184,23 @@ class _Emitter:
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return self._call(f"llvm.fma.{self.suffix}", self.vector, [a, b, c])
+
+    def done(self, sums: list[Any]) -> list[Any]:
+        """The same sums, computed before anything that follows is loaded.
+
+        With few registers left for addresses LLVM would load all scalars of a tile first, and put
+        its sums on the stack to make room: the tile then took 1.9 times as long.
+        """
+        if ANY_REGISTER is None:
+            return sums
+        places = range(len(sums))
+        said = ",".join([f"={ANY_REGISTER}" for _ in places] + [str(i) for i in places])
+        kind = ir.LiteralStructType([self.vector for _ in sums]) if sums[1:] else self.vector
+        # An instruction that is none, which is said to read and write them and memory.
+        kinds = ir.FunctionType(kind, [self.vector for _ in sums])
+        nothing = ir.InlineAsm(kinds, "", f"{said},~{{memory}}", side_effect=True)
+        found = self.builder.call(nothing, sums)
+        return [self.builder.extract_value(found, i) for i in places] if sums[1:] else [found]
 
     def total(self, value: Any) -> Any:
         """The sum of all lanes."""
@@ -283,30 +304,69 @@ def tile(
     )  # fmt: skip
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        values = _values(context, builder, sig.args[1:], args[1:])
-        element = context.get_value_type(like.dtype)
-        for place in (0, 3, 9):
-            values[place] = builder.inttoptr(values[place], element.as_pointer())
-        function = _tile_function(context, builder.module, like.dtype, [v.type for v in values])
-        builder.call(function, values)
+        _call_shared(context, builder, "tile", _emit_tiles, like.dtype, sig, args, (0, 3, 9))
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-def _tile_function(context: Any, module: ir.Module, dtype: Any, kinds: list[Any]) -> ir.Function:
-    """The function of a module that chooses the tile; compiled once, however often it is called."""
-    # What else is in the process, as a copy of this package, may have a tile of its own.
-    name = f"convformance_tile_{dtype}_{SOURCES}"
-    function = cgutils.get_or_insert_function(module, ir.FunctionType(ir.VoidType(), kinds), name)
-    if not function.is_declaration:
-        return function
-    # One for all functions that are linked into a kernel: each with its own took 1.07 of the time.
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
-    builder = ir.IRBuilder(function.append_basic_block())
-    emit = _Emitter(context, builder, dtype)
-    operands = _Operands(*function.args)
+@intrinsic
+def pack_tile(
+    typingctx, like, panel, b, b_taps, b_tap, seams, a, a_rows, a_row, a_taps, a_tap, count, out,
+    out_rows, bias, out_row, is_first, n_rows,
+):  # fmt: skip
+    """What tile does with ISA.vectors whole vectors, read where they stand and put in the panel.
+
+    The panel is an address too: its rows of ISA.vectors vectors follow one another. seams, as
+    find_seams says: where each vector starts, after b + b_taps[b_tap + k]; from which lane on it
+    reads elements that stand later; how many later.
+    """
+    address = index = types.int64
+    signature = types.void(
+        like, address, address, b_taps, index, seams, address, a_rows, index, a_taps, index, index,
+        address, out_rows, bias, index, types.boolean, index,
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        _call_shared(
+            context, builder, "pack_tile", _emit_pack_tiles, like.dtype, sig, args, (0, 1, 5, 11)
+        )
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _call_shared(
+    context: Any, builder: ir.IRBuilder, name: str, write: Callable[..., None], dtype: Any,
+    sig: Any, args: Any, addresses: tuple[int, ...],
+) -> None:  # fmt: skip
+    """Call a function of the module that is compiled once, however often it is called.
+
+    write(emit, *arguments) emits its body; its arguments are the intrinsic's but the first, those
+    at the numbers `addresses` as pointers.
+    """
+    values = _values(context, builder, sig.args[1:], args[1:])
+    element = context.get_value_type(dtype)
+    for place in addresses:
+        values[place] = builder.inttoptr(values[place], element.as_pointer())
+    # What else is in the process, as a copy of this package, may have a function of its own.
+    full_name = f"convformance_{name}_{dtype}_{SOURCES}"
+    kinds = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+    function = cgutils.get_or_insert_function(builder.module, kinds, full_name)
+    if function.is_declaration:
+        # One for all functions that are linked into a kernel: each with its own took 1.07 of the
+        # time.
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        body = ir.IRBuilder(function.append_basic_block())
+        write(_Emitter(context, body, dtype), *function.args)
+        body.ret_void()
+    builder.call(function, values)
+
+
+def _emit_tiles(emit: _Emitter, *arguments: Any) -> None:
+    """Emit the tiles of all sizes, and what chooses one."""
+    builder, operands = emit.builder, _Operands(*arguments)
     sizes = [(0, WIDE_ROWS, WIDE_VECTORS)]
     for rows_from, rows in pairwise((0, ISA.few_rows, ISA.rows)):
         sizes += [(rows_from, rows, vectors) for vectors in range(1, ISA.vectors + 1)]
@@ -317,9 +377,42 @@ def _tile_function(context: Any, module: ir.Module, dtype: Any, kinds: list[Any]
             _between(builder, operands.n_columns, columns_from, columns_from + emit.lanes),
         )
         with builder.if_then(is_it):
-            _emit_tile(emit, rows, vectors, operands)
-    builder.ret_void()
-    return function
+            _emit_tile(emit, rows, vectors, operands, partial(_load, emit, vectors))
+
+
+def _load(emit: _Emitter, vectors: int, k: Any, here: Any) -> list[Any]:
+    return [emit.load(emit.builder.gep(here, [INDEX(v * emit.lanes)])) for v in range(vectors)]
+
+
+def _emit_pack_tiles(
+    emit: _Emitter, panel: Any, b: Any, b_taps: Any, b_tap: Any, seams: Any, *others: Any
+) -> None:
+    """Emit the tile that packs a panel: one without seams, and one with."""
+    builder, gep = emit.builder, emit.builder.gep
+    count = ISA.vectors
+    *starts, later = (builder.load(gep(seams, [INDEX(i)])) for i in (*range(count), 2 * count))
+    ends = [builder.load(gep(seams, [INDEX(count + v)])) for v in range(count)]
+    masks = [builder.not_(emit.mask(end)) for end in ends]
+    operands = _Operands._make((b, b_taps, b_tap, *others, INDEX(count * emit.lanes)))
+
+    def take(has_seams: bool, k: Any, here: Any) -> list[Any]:
+        values = [emit.load(gep(here, [start])) for start in starts]
+        if has_seams:
+            there = gep(here, [later])
+            values = [
+                emit.load_masked(gep(there, [start]), mask, value)
+                for start, mask, value in zip(starts, masks, values, strict=True)
+            ]
+        row = gep(panel, [builder.mul(k, INDEX(count * emit.lanes))])
+        for v, value in enumerate(values):
+            emit.store(value, gep(row, [INDEX(v * emit.lanes)]))
+        return values
+
+    is_whole = builder.icmp_signed("==", later, INDEX(0))
+    with builder.if_else(is_whole) as (then, otherwise):
+        for branch, has_seams in ((then, False), (otherwise, True)):
+            with branch:
+                _emit_tile(emit, ISA.rows, count, operands, partial(take, has_seams))
 
 
 def _between(builder: ir.IRBuilder, value: Any, low: int, high: int) -> Any:
@@ -350,8 +443,14 @@ class _Operands(NamedTuple):
     n_columns: Any
 
 
-def _emit_tile(emit: _Emitter, rows: int, vectors: int, operands: _Operands) -> None:
-    """Emit a tile of rows x vectors: its loop over taps, then the writing of its sums."""
+def _emit_tile(
+    emit: _Emitter, rows: int, vectors: int, operands: _Operands,
+    take: Callable[[Any, Any], list[Any]],
+) -> None:  # fmt: skip
+    """Emit a tile of rows x vectors: its loop over taps, then the writing of its sums.
+
+    take(k, here): the vectors of b[k], which starts at the pointer.
+    """
     builder = emit.builder
     gep = builder.gep
     b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count = operands[:9]
@@ -371,13 +470,12 @@ def _emit_tile(emit: _Emitter, rows: int, vectors: int, operands: _Operands) -> 
 
     def step(k: Any, sums: list[Any]) -> list[Any]:
         offset = builder.load(gep(a_taps, [k]))
-        here = gep(b, [builder.load(gep(b_taps, [k]))])
-        values = [emit.load(gep(here, [INDEX(v * emit.lanes)])) for v in range(vectors)]
+        values = take(k, gep(b, [builder.load(gep(b_taps, [k]))]))
         found = []
         for m in range(rows):
             scalar = emit.splat(builder.load(gep(a_pointers[m], [offset])))
-            for v, value in enumerate(values):
-                found.append(emit.fma(scalar, value, sums[m * vectors + v]))
+            held = sums[m * vectors :]
+            found += emit.done([emit.fma(scalar, value, held[v]) for v, value in enumerate(values)])
         return found
 
     sums = _for(builder, count, [emit.zero()] * (rows * vectors), step)

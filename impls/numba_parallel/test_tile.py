@@ -12,6 +12,7 @@ import pytest
 from numba import njit, typeof
 from numpy import ndarray
 
+from impls.numba_parallel._strips import PACKING_BYTES, find_seams
 from impls.numba_parallel._tile import (
     DOTS_TAPS,
     ISA,
@@ -25,6 +26,7 @@ from impls.numba_parallel._tile import (
     move_rows,
     pack_columns,
     pack_rows,
+    pack_tile,
     sweep,
     sweep_rows,
     take_rows,
@@ -46,6 +48,22 @@ def run_tile(out, b, b_taps, a, a_rows, a_taps, out_rows, bias, is_first, rows, 
         out, b.ctypes.data, b_taps, 0, a.ctypes.data, a_rows, 1, a_taps, 0, count,
         out.ctypes.data, out_rows, bias, 1, is_first, rows, columns,
     )  # fmt: skip
+
+
+@njit
+def run_pack_tile(
+    out, panel, b, b_taps, seams, a, a_rows, a_taps, out_rows, bias, is_first, rows, count
+):  # fmt: skip
+    """The tile that packs, beginning at row 1 of a and of out, and at element 2 of b."""
+    pack_tile(
+        out, panel.ctypes.data, b[2:].ctypes.data, b_taps, 1, seams, a.ctypes.data, a_rows, 1,
+        a_taps, 1, count, out.ctypes.data, out_rows, bias, 1, is_first, rows,
+    )  # fmt: skip
+
+
+@njit
+def run_find_seams(seams, runs, count, lanes):
+    return find_seams(seams, runs, count, lanes)
 
 
 @njit
@@ -137,6 +155,61 @@ def test_the_tile_adds_a_product_of_any_size_and_writes_nothing_else(
             begin = bias[1 : 1 + rows, None] if is_first else held[1 : 1 + rows, :columns]
             expected[1 : 1 + rows, :columns] = a[1 : 1 + rows, used] @ b[used, :columns] + begin
             np.testing.assert_array_equal(out, expected, err_msg=f"{rows} x {columns}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("later", [0, 3])
+def test_the_tile_that_packs_reads_across_seams_and_packs_what_it_has_read(
+    dtype: str, later: int
+) -> None:
+    n, vectors = lanes(dtype), ISA.vectors
+    width, generator = vectors * n, np.random.default_rng(8)
+    source, bias = integers((600,), dtype), integers((ISA.rows + 1,), dtype)
+    a, held = integers((ISA.rows + 1, TAPS), dtype), integers((ISA.rows + 2, width + 2), dtype)
+    b_taps, order = np.array([9, 70, 0, 41, 5]), np.array([3, 0, 4, 1, 2])
+    for rows in range(1, ISA.rows + 1):
+        starts = generator.integers(0, 400, vectors)
+        # Of some vectors, as of all where nothing stands later, every lane stands side by side.
+        ends = generator.integers(1, n + 1, vectors) if later else np.full(vectors, n)
+        ends[rows % vectors] = n
+        count, is_first = 1 + rows % (TAPS - 1), rows % 2 == 0
+        a_rows = np.minimum(np.arange(ISA.rows + 1), rows) * TAPS
+        out, panel = held.copy(), np.full((TAPS + 1) * width, MARK, dtype)
+        run_pack_tile(
+            out, panel, source, b_taps, np.array([*starts, *ends, later]), a.ravel(), a_rows, order,
+            np.arange(ISA.rows + 1) * (width + 2), bias, is_first, rows, count,
+        )  # fmt: skip
+        lane = np.arange(n)
+        places = starts[:, None] + lane + later * (lane >= ends[:, None])
+        b = source[2 + b_taps[1 : 1 + count, None] + places.ravel()]
+        expected = held.copy()
+        begin = bias[1 : 1 + rows, None] if is_first else held[1 : 1 + rows, :width]
+        expected[1 : 1 + rows, :width] = a[1 : 1 + rows, order[1 : 1 + count]] @ b + begin
+        np.testing.assert_array_equal(out, expected, err_msg=f"{rows} rows")
+        np.testing.assert_array_equal(panel[: count * width].reshape(b.shape), b)
+        assert (panel[count * width :] == MARK).all()
+
+
+def test_seams_are_found_where_a_vector_has_two_runs_at_most_equally_far_apart() -> None:
+    n = ISA.vector_bytes // 4
+    seams = np.zeros(2 * ISA.vectors + 1, np.int64)
+
+    def found(*runs: tuple[int, int]) -> list[int] | None:
+        """Seams of runs (offset, length)."""
+        table = np.array([(0, 0, 0, length, offset) for offset, length in runs])
+        return seams.tolist() if run_find_seams(seams, table, len(runs), n) else None
+
+    width = ISA.vectors * n
+    whole = [n] * ISA.vectors
+    steps = [v * n for v in range(ISA.vectors)]
+    assert found((7, width)) == [*(7 + step for step in steps), *whole, 0]
+    # A seam between two vectors is none.
+    ahead = [7, *(7 + step + 5 for step in steps[1:])]
+    assert found((7, n), (7 + n + 5, width - n)) == [*ahead, *whole, 0]
+    ahead[0] = 7
+    assert found((7, 1), (7 + 1 + 5, width - 1)) == [*ahead, 1, *whole[1:], 5]
+    assert found((7, 1), (13, 2), (20, width - 3)) is None  # two in a vector
+    assert found((7, 1), (13, n), (13 + n + 11, width - 1 - n)) is None  # unequally far apart
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -293,13 +366,19 @@ def test_dots_adds_products_of_planes_whatever_lies_between_their_rows(dtype: st
             np.testing.assert_array_equal(sums, expected)
 
 
-def assembly(dtype: str) -> str:
-    """The machine code of run_tile, which need not be able to run here."""
+def assembly(dtype: str, packs: bool) -> str:
+    """The machine code of run_tile or run_pack_tile, which need not be able to run here."""
     floats, integers_ = np.zeros(1, dtype), np.zeros(1, np.int64)
-    arguments = (
+    arguments: tuple[Any, ...] = (
         floats, floats, integers_, floats, integers_, integers_, integers_, floats, True, 0, 0, 1,
     )  # fmt: skip
     dispatcher: Any = run_tile
+    if packs:
+        dispatcher = run_pack_tile
+        arguments = (
+            floats, floats, floats, integers_, integers_, floats, integers_, integers_, integers_,
+            floats, True, 0, 1,
+        )  # fmt: skip
     dispatcher.compile(tuple(map(typeof, arguments)))
     (text,) = dispatcher.inspect_asm().values()
     return str(text)
@@ -309,15 +388,18 @@ def assembly(dtype: str) -> str:
 # times as long.
 @pytest.mark.parametrize("processor", ["this", "sapphirerapids", "znver3", "znver5"])
 @pytest.mark.parametrize("dtype, suffix", [("float32", "ps"), ("float64", "pd")])
-def test_the_tile_s_sums_stay_in_registers(dtype: str, suffix: str, processor: str) -> None:
-    if ISA.vector_bytes < 32:
-        pytest.skip("the assembly is read for AVX2 and AVX-512 only")
+@pytest.mark.parametrize("packs", [False, True])
+def test_the_tile_s_sums_stay_in_registers(
+    dtype: str, suffix: str, packs: bool, processor: str
+) -> None:
+    if ISA.vector_bytes < (PACKING_BYTES if packs else 32):
+        pytest.skip("the assembly is read for AVX2 and AVX-512 only, and panels packed by AVX-512")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     if processor != "this":
         environment["NUMBA_CPU_NAME"] = processor
     text = subprocess.run(
-        [sys.executable, __file__, dtype], env=environment, capture_output=True, text=True,
-        check=True,
+        [sys.executable, __file__, dtype, "packs" * packs], env=environment, capture_output=True,
+        text=True, check=True,
     ).stdout  # fmt: skip
     register = "zmm" if ISA.vector_bytes == 64 else "ymm"
     fused = re.compile(rf"vfmadd\d+{suffix}\s.*%{register}")
@@ -325,11 +407,14 @@ def test_the_tile_s_sums_stay_in_registers(dtype: str, suffix: str, processor: s
     blocks = re.findall(r"^(\.L\w+):((?:\n(?!\.L).*)*)", text, flags=re.MULTILINE)
     loops = [body for label, body in blocks if re.search(rf"\tj\w+\s+{re.escape(label)}\n?", body)]
     found = [len(fused.findall(body)) for body in loops]
-    assert ISA.rows * ISA.vectors in found
-    assert WIDE_ROWS * WIDE_VECTORS in found
+    if packs:
+        assert found == 2 * [ISA.rows * ISA.vectors]  # with seams and without
+    else:
+        assert ISA.rows * ISA.vectors in found
+        assert WIDE_ROWS * WIDE_VECTORS in found
     # A sum that is put on the stack and back would cost more than the multiply-add.
     assert not re.findall(rf"%{register}\d+, -?\d*\(%rsp\)", text)
 
 
 if __name__ == "__main__":
-    print(assembly(sys.argv[1]))
+    print(assembly(sys.argv[1], packs=sys.argv[2] == "packs"))
