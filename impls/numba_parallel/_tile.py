@@ -9,10 +9,11 @@ tile is where the multiply-adds of dense layers happen. It keeps rows x vectors 
 
 and for every k loads `vectors` vectors and `rows` scalars for rows * vectors fused multiply-adds.
 It knows nothing of convolutions: a row's scalar stands where two tables say
-(`a_rows[m] + a_taps[k]`), and the panel has been packed. take_rows copies strips with their
-padding, fetch_rows asks for pixels that are soon read, pack_rows and pack_columns fill panels,
-write_pairs puts together what stride 2 has parted, move_rows takes apart what was summed together.
-sweep, sweep_rows and dots are for groups of a channel or two, whose rows would leave a tile empty.
+(`a_rows[m] + a_taps[k]`), and the panel has been packed; pack_tile, for the first rows, reads what
+goes there where it stands, and packs it. take_rows copies strips with their padding, fetch_rows
+asks for pixels that are soon read, pack_rows and pack_columns fill panels, write_pairs puts
+together what stride 2 has parted, move_rows takes apart what was summed together. sweep, sweep_rows
+and dots are for groups of a channel or two, whose rows would leave a tile empty.
 
 Array operands are one-dimensional and contiguous; loads and stores are unaligned. Nothing but what
 is asked for is read or written: the last vector of a row is masked.
