@@ -14,8 +14,8 @@ from impls.numba_parallel._tile import (
 )
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
-# Of a vector whose lanes may be loaded apart without a register that says which: a tile of such may
-# pack its panel.
+# Bytes of vectors whose tile packs its panel: AVX-512 keeps masks in registers of their own. With
+# AVX2 they would take the sums' registers, and NEON loads lanes of a mask one by one.
 PACKING_BYTES = 64
 
 

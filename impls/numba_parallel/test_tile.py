@@ -206,7 +206,6 @@ def test_seams_are_found_where_a_vector_has_two_runs_at_most_equally_far_apart()
     # A seam between two vectors is none.
     ahead = [7, *(7 + step + 5 for step in steps[1:])]
     assert found((7, n), (7 + n + 5, width - n)) == [*ahead, *whole, 0]
-    ahead[0] = 7
     assert found((7, 1), (7 + 1 + 5, width - 1)) == [*ahead, 1, *whole[1:], 5]
     assert found((7, 1), (13, 2), (20, width - 3)) is None  # two in a vector
     assert found((7, 1), (13, n), (13 + n + 11, width - 1 - n)) is None  # unequally far apart
