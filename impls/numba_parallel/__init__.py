@@ -197,7 +197,7 @@ def _windows(
     output = np.empty(job.output, input.dtype)
     if len(input):
         inputs = (input, weight, job.no_bias if bias is None else bias)
-        launch(job.kernel, job.work, (output,), inputs, *job.tables)
+        launch(job.kernel, job.work, (output,), inputs, *job.params)
     return output
 
 
@@ -214,7 +214,7 @@ def _spread(
             groups, result.dtype, available_threads(),
         )  # fmt: skip
         inputs = (grad_output, weight, job.no_bias if bias is None else bias)
-        launch(job.kernel, job.work, (result,), inputs, *job.tables)
+        launch(job.kernel, job.work, (result,), inputs, *job.params)
     return result
 
 
@@ -231,7 +231,7 @@ def _products(
         grad_weight_tables, input.shape, shape, grad_output.shape, stride, padding, dilation,
         groups, input.dtype, available_threads(),
     )  # fmt: skip
-    launch(job.kernel, job.work, (result,), (grad_output, input), *job.tables)
+    launch(job.kernel, job.work, (result,), (grad_output, input), *job.params)
     return result
 
 
@@ -239,14 +239,15 @@ class Job(NamedTuple):
     """What the shapes and parameters of a dense call decide.
 
     kernel: what is launched. work: as many multiply-adds of a loop over planes take its time.
-    no_bias: a bias of zeros. output: shape of the convolution's output.
+    no_bias: a bias of zeros. output: shape of the convolution's output. params: the tables, and the
+    numbers (first, end) of all tasks.
     """
 
     kernel: Kernel
     work: int
     output: Shape
     no_bias: ndarray
-    tables: Sequence[ndarray]
+    params: Sequence[Any]
 
 
 @lru_cache(maxsize=1024)
@@ -263,10 +264,14 @@ def _job(
     work = prod(output) * prod(weight[1:]) // speed
     threads = threads if is_parallel(work) else 1
     call = Call(input, weight, output, stride, padding, dilation, groups, dtype.itemsize, threads)
-    tables = make(call) if input[0] else ()
-    module = _lanes if input[0] and tables[0][0]["in_lanes"] else _dense
+    module = _dense
+    params: tuple[Any, ...] = ()
+    if input[0]:
+        plans, tasks, *others = make(call)
+        module = _lanes if plans[0]["in_lanes"] else _dense
+        params = (plans, tasks, *others, 0, len(tasks))
     kernel = module.multiply if make is grad_weight_tables else module.correlate
-    return Job(kernel, work, output, np.zeros(rows, dtype), tables)
+    return Job(kernel, work, output, np.zeros(rows, dtype), params)
 
 
 def max_pool(

@@ -6,9 +6,8 @@ stand is in the plan (_plan.py); see the package's page for a drawing.
 """
 
 import numpy as np
-from numba import prange
 
-from impls.numba_parallel._jit import inlined, inner, moving
+from impls.numba_parallel._jit import inlined, inner, tasked
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import (
@@ -147,15 +146,16 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
         _correlate_strip(out, source, a, bias, plan, task, tables, work)
 
 
-@moving
+@tasked
 def correlate(
-    out, source, a, bias, plans, tasks, a_rows, out_rows, a_taps, source_taps, out_phases, phases
-):
+    out, source, a, bias, plans, tasks, a_rows, out_rows, a_taps, source_taps, out_phases, phases,
+    first, end,
+):  # fmt: skip
     """Fill out: every task a strip of pixels and a part of the rows."""
     out, source, a, bias = out.ravel(), source.ravel(), a.ravel(), bias.ravel()
-    for t in prange(len(tasks)):
+    for t in range(first, end):
         _correlate_task(
-            out, source, a, bias, plans[0], tasks[np.int64(t)],
+            out, source, a, bias, plans[0], tasks[t],
             (a_rows, out_rows, a_taps, source_taps, out_phases, phases),
         )  # fmt: skip
 
@@ -307,10 +307,11 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
         _interleave(out, out_rows, sums, to_rows, n_parts, task)
 
 
-@moving
+@tasked
 def multiply(
-    out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases, parts
-):
+    out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases, parts, first,
+    end,
+):  # fmt: skip
     """Fill out: every task a part of its rows and columns, summed over all strips.
 
     If the plan is swapped, its rows are out's columns.
@@ -318,8 +319,8 @@ def multiply(
     out, a, source = out.ravel(), a.ravel(), source.ravel()
     if plans[0].is_swapped:
         a, source = source, a
-    for t in prange(len(tasks)):
+    for t in range(first, end):
         _multiply_task(
-            out, a, source, plans[0], tasks[np.int64(t)], strips,
+            out, a, source, plans[0], tasks[t], strips,
             (a_rows, out_rows, a_taps, columns, phases, parts),
         )  # fmt: skip

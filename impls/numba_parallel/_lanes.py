@@ -6,9 +6,8 @@ padding; windows are summed from there, whatever their stride, and the sums tran
 """
 
 import numpy as np
-from numba import prange
 
-from impls.numba_parallel._jit import inner, lean, moving
+from impls.numba_parallel._jit import inner, lean, tasked
 from impls.numba_parallel._strips import VECTOR_BYTES, aligned, steps
 from impls.numba_parallel._tile import dot_lanes, pack_columns, sum_lanes
 
@@ -99,16 +98,15 @@ def _sum_planes(
             )
 
 
-@moving
+@tasked
 def correlate(
-    out, source, a, bias, plans, tasks, a_rows, out_rows, a_taps, source_taps, out_phases, phases
-):
+    out, source, a, bias, plans, tasks, a_rows, out_rows, a_taps, source_taps, out_phases, phases,
+    first, end,
+):  # fmt: skip
     """Fill out, as _dense.correlate would."""
     out, source, a, bias = out.ravel(), source.ravel(), a.ravel(), bias.ravel()
-    for t in prange(len(tasks)):
-        _sum_task(
-            out, source, a, bias, plans[0], tasks[np.int64(t)], a_rows, out_rows, source_taps
-        )  # fmt: skip
+    for t in range(first, end):
+        _sum_task(out, source, a, bias, plans[0], tasks[t], a_rows, out_rows, source_taps)
 
 
 @inner
@@ -148,11 +146,12 @@ def _dot_planes(
         _from_lanes(out, 0, channels, min(lanes, task.end_m - m), sums, pixels, taps)
 
 
-@moving
+@tasked
 def multiply(
-    out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases, parts
-):
+    out, a, source, plans, tasks, strips, a_rows, out_rows, a_taps, columns, phases, parts, first,
+    end,
+):  # fmt: skip
     """Fill out, a weight's gradient, as _dense.multiply would."""
     out, a, source = out.ravel(), a.ravel(), source.ravel()
-    for t in prange(len(tasks)):
-        _dot_task(out, a, source, plans[0], tasks[np.int64(t)], strips, a_rows, out_rows, columns)
+    for t in range(first, end):
+        _dot_task(out, a, source, plans[0], tasks[t], strips, a_rows, out_rows, columns)
