@@ -6,6 +6,7 @@ from impls.numba_parallel._jit import inner, lean
 from impls.numba_parallel._tile import (
     CACHE_LINE,
     ISA,
+    PACKING_BYTES,
     fetch_rows,
     pack_rows,
     pack_tile,
@@ -14,9 +15,6 @@ from impls.numba_parallel._tile import (
 )
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
-# Bytes of vectors whose tile packs its panel: AVX-512 keeps masks in registers of their own. With
-# AVX2 they would take the sums' registers, and NEON loads lanes of a mask one by one.
-PACKING_BYTES = 64
 
 
 @inner
@@ -39,8 +37,9 @@ def steps(count, step):
 def copy(copied, source, source_at, plan, phases, images, channels, first, rows):
     """Copy what a strip's windows see, with zeros for the padding.
 
-    copied: (channels, phases, images, plan.copy_rows, plan.copy_columns), of which `rows` rows are
-    filled. Row i of a phase is the source's row (first + i) * step_h + phase_h - top.
+    copied: (channels, phases, images, rows, plan.copy_columns); of each image `rows` rows are
+    filled, of which the last may be the next image's first. Row i of a phase is the source's row
+    (first + i) * step_h + phase_h - top.
     """
     for n in range(images):
         for c in range(channels):
@@ -51,6 +50,12 @@ def copy(copied, source, source_at, plan, phases, images, channels, first, rows)
                     first * plan.step_h + phases[f, 0] - plan.top, plan.step_h, plan.height,
                     phases[f, 1] - plan.left, plan.step_w, plan.width, rows, plan.copy_columns,
                 )  # fmt: skip
+    # After an image's last line there may be no other whose first zeros are this one's last.
+    for i in range(plan.shared_columns):
+        for c in range(channels):
+            for n in range(images):
+                at = c * plan.copy_channel + n * plan.copy_image + rows * plan.copy_columns
+                copied[at + i] = 0
 
 
 @inner
@@ -155,7 +160,11 @@ def sum_panel(
     b, b_taps, b_tap = panel.ctypes.data, panel_taps, 0
     seen_from = seen.ctypes.data + seen_at * seen.itemsize
     is_whole = width == VECTORS * lanes and VECTOR_BYTES == PACKING_BYTES
-    is_read = is_whole and is_packed and find_seams(seams, runs, n_runs, lanes)
+    is_read = (
+        is_whole
+        and (is_packed or (n_runs > 1 and n_rows > ISA.few_rows))
+        and find_seams(seams, runs, n_runs, lanes)
+    )
     if n_runs == 1 and width % lanes == 0 and not is_packed:
         # One run of whole vectors is read where it stands.
         b, b_taps, b_tap = seen_from + runs[0, 4] * seen.itemsize, source_taps, tap

@@ -68,6 +68,9 @@ ISA = host_isa()
 # Rows of a tile that is twice as wide, for colours: of the tile for few rows a fourth of the sums
 # would be of no row, and its loads would take as long as its multiply-adds.
 WIDE_ROWS, WIDE_VECTORS = 3, 2 * ISA.vectors
+# Bytes of vectors whose tile packs its panel: AVX-512 keeps masks in registers of their own. With
+# AVX2 they would take the sums' registers, and NEON loads lanes of a mask one by one.
+PACKING_BYTES = 64
 # Vectors that sweep sums at once: as many chains as hide how long a fused multiply-add takes.
 SWEEP_VECTORS = 8
 # Heights of kernels for which sweep_rows sums several rows at once, so that a vector of the source

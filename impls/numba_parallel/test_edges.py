@@ -87,6 +87,10 @@ SHAPES = [
     ((3, 20, 14, 15), (17, 20, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((2, 8, 90, 60), (11, 8, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((2, 9, 14, 14), (13, 9, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)))),
+    # The same, of three images two strips for two threads, one a line shorter; a stride of lines.
+    ((3, 3, 3, 3), (4, 3, 3, 3), call(padding=((2, 2), (1, 1)))),
+    ((3, 2, 3, 4), (6, 2, 2, 3), call(padding=((1, 1), (1, 1)))),
+    ((2, 64, 8, 8), (70, 64, 2, 2), call(stride=(2, 1), padding=((1, 1), (1, 1)))),
     # A rest of one pixel and of two, read where they stand and copied; nothing but a rest.
     ((1, 70, 7, 7), (20, 70, 1, 1), call()),
     ((1, 3, 5, 10), (10, 3, 3, 3), call(padding=((1, 1), (1, 1)))),

@@ -12,10 +12,11 @@ import pytest
 from numba import njit, typeof
 from numpy import ndarray
 
-from impls.numba_parallel._strips import PACKING_BYTES, find_seams
+from impls.numba_parallel._strips import find_seams
 from impls.numba_parallel._tile import (
     DOTS_TAPS,
     ISA,
+    PACKING_BYTES,
     SWEEP_VECTORS,
     SWEPT_HEIGHTS,
     SWEPT_ROWS,
