@@ -2,7 +2,8 @@
 
 A plane of 7 x 7 pixels is three vectors and a bit, and copying it with its padding takes as long as
 its sums. Here the planes of as many channels as there are lanes are transposed together, with their
-padding; windows are summed from there, whatever their stride, and the sums transposed back.
+padding; windows are summed from there, whatever their stride, and the sums transposed back. The
+phases of a stride's input gradient are put together in lanes, where a step costs nothing.
 """
 
 import numpy as np
@@ -57,45 +58,55 @@ def _from_lanes(out, at, channels, n_channels, values, pixels, count):
 
 
 @inner
-def _sum_task(out, source, a, bias, plan, task, a_rows, out_rows, source_taps):
+def _sum_task(out, source, a, bias, plan, task, tables):
     """Fill a task's planes of out."""
-    lanes, windows = VECTOR_BYTES // out.itemsize, task.end_row * plan.out_columns
-    taps = len(source_taps)
+    a_rows, out_rows, a_taps, source_taps, parts = tables
+    lanes, windows, taps = VECTOR_BYTES // out.itemsize, 0, len(source_taps)
+    for part in parts:
+        last = part.row_at + part.column_at + (part.rows - 1) * plan.out_row
+        windows = max(windows, last + (part.columns - 1) * plan.out_column + 1)
+    ordered = np.empty(taps, np.int64)
+    for k in range(taps):
+        ordered[a_taps[k]] = k * lanes
     values = aligned(plan.copy_size + lanes, out)
     values[:] = 0
     _sum_planes(
-        out, source, a, bias, plan, task, a_rows, out_rows, source_taps, _places(plan, lanes),
-        np.empty(lanes, np.int64), steps(max(windows, taps), lanes), values,
-        aligned(taps * lanes, out), aligned(windows * lanes, out), aligned(lanes, out),
+        out, source, a, bias, plan, task, a_rows, out_rows, source_taps, parts,
+        _places(plan, lanes), ordered, steps(windows, lanes), windows, np.empty(lanes, np.int64),
+        values, aligned(taps * lanes, out), aligned(windows * lanes, out), aligned(lanes, out),
     )  # fmt: skip
 
 
 @lean
 def _sum_planes(
-    out, source, a, bias, plan, task, a_rows, out_rows, source_taps, places, channels, pixels,
-    values, weights, sums, starts,
+    out, source, a, bias, plan, task, a_rows, out_rows, source_taps, parts, places, ordered, pixels,
+    windows, channels, values, weights, sums, starts,
 ):  # fmt: skip
-    """Fill a task's planes; the last four are room for what is in lanes."""
-    lanes, columns, taps = len(channels), plan.out_columns, len(source_taps)
+    """Fill a task's planes of so many windows; the last four are room for what is in lanes.
+
+    Where values stand in lanes: places of the source, ordered of the weight, pixels of the sums.
+    """
+    lanes = len(channels)
     for m in range(task.first_m, task.end_m, lanes):
         count = min(lanes, task.end_m - m)
         _find_channels(channels, a_rows, m, task.end_m)
-        _to_lanes(weights, pixels, a, 0, channels, taps)
+        _to_lanes(weights, ordered, a, 0, channels, len(ordered))
         for i in range(lanes):
             starts[i] = bias[min(m + i, task.end_m - 1)]
         for n in range(task.first_image, task.end_image):
             for i in range(lanes):
                 channels[i] = min(m + i, task.end_m - 1) * plan.source_channel
             _to_lanes(values, places, source, n * plan.source_image, channels, len(places))
-            for p in range(task.end_row):
+            for p in range(len(parts)):
+                part = parts[p]
                 sum_lanes(
-                    sums, p * columns * lanes, values, p * plan.step_h * plan.copy_columns * lanes,
-                    plan.step_w * lanes, source_taps, weights, starts, taps, columns,
+                    sums, (part.row_at + part.column_at) * lanes, plan.out_row * lanes,
+                    plan.out_column * lanes, values, plan.step_h * plan.copy_columns * lanes,
+                    plan.step_w * lanes, source_taps, weights, part.first_tap, starts,
+                    part.end_tap - part.first_tap, part.rows, part.columns,
                 )  # fmt: skip
             _find_channels(channels, out_rows, m, task.end_m)
-            _from_lanes(
-                out, n * plan.out_image, channels, count, sums, pixels, task.end_row * columns
-            )
+            _from_lanes(out, n * plan.out_image, channels, count, sums, pixels, windows)
 
 
 @tasked
@@ -106,7 +117,10 @@ def correlate(
     """Fill out, as _dense.correlate would."""
     out, source, a, bias = out.ravel(), source.ravel(), a.ravel(), bias.ravel()
     for t in range(first, end):
-        _sum_task(out, source, a, bias, plans[0], tasks[t], a_rows, out_rows, source_taps)
+        _sum_task(
+            out, source, a, bias, plans[0], tasks[t],
+            (a_rows, out_rows, a_taps, source_taps, out_phases),
+        )  # fmt: skip
 
 
 @inner

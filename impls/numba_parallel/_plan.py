@@ -389,17 +389,16 @@ def _correlation(
         "swept_height": _swept_height(call, channels) if thin else 0,
         "in_lanes": 0,
     }  # fmt: skip
-    in_lanes: list[int] = []
     if thin and strips == 1:
-        most_pixels = SWEPT_LANES_PIXELS if plan["swept_height"] else LANES_PIXELS
-        part, in_lanes = _lanes(call, source, axes, most_pixels)
-        plan |= part
+        plan |= _lanes(
+            call, source, axes, SWEPT_LANES_PIXELS if plan["swept_height"] else LANES_PIXELS
+        )
     a_taps, source_taps, out_phases = [], [], []
     first_tap = longest = 0
     order = np.arange(channels)[:, None]
     for down, across in parts or product(vertical.out_phases, horizontal.out_phases):
         a_at = [r.number * call.weight[3] + s.number for r in down.taps for s in across.taps]
-        seen_at = in_lanes or _offsets(down.taps, across.taps, horizontal, plan)
+        seen_at = _offsets(down.taps, across.taps, axes, plan, call.lanes)
         a_taps.append((order * channel + np.array(a_at, np.int64)).ravel())
         source_taps.append((order * seen_channel + np.array(seen_at, np.int64)).ravel())
         count = channels * len(a_at)
@@ -519,11 +518,9 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "swept_height": 0, "in_lanes": 0,
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
-    seen_at = [0] if parts else _offsets(down.taps, across.taps, horizontal, plan)
     if thin and cuts == 1:
-        part, in_lanes = _lanes(call, call.input, axes, LANES_PIXELS)
-        plan |= part
-        seen_at = in_lanes or seen_at
+        plan |= _lanes(call, call.input, axes, LANES_PIXELS)
+    seen_at = [0] if parts else _offsets(down.taps, across.taps, axes, plan, call.lanes)
     return ProductTables(
         plans=_filled(PLAN, [plan]),
         tasks=_filled(PRODUCT, tasks),
@@ -742,34 +739,38 @@ def _is_gapped(
     return gapped * (rows / 2 + panel / ISA.vectors + moved) < apart_cycles
 
 
-def _lanes(
-    call: Call, source: Shape, axes: tuple[Axis, Axis], most_pixels: int
-) -> tuple[dict[str, int], list[int]]:
-    """The plan's part about a depthwise layer's planes in lanes, and where taps read there.
+def _lanes(call: Call, source: Shape, axes: tuple[Axis, Axis], most_pixels: int) -> dict[str, int]:
+    """The plan's part about a depthwise layer's planes in lanes.
 
-    Both are empty if they are not: planes are larger, or channels too few.
+    It is empty if they are not: planes are larger, channels too few, or places have no tap.
     """
     is_depthwise = call.groups == call.input[1] == call.output[1] >= call.lanes // 2
-    if not is_depthwise or any(axis.out_step > 1 for axis in axes):
-        return {}, []
-    extents, reached = [], []
-    for axis in axes:
-        (phase,) = axis.out_phases
-        # The source is not taken apart into phases.
-        far = [tap.shift * axis.step + axis.phases[tap.phase] for tap in phase.taps]
-        extents.append((phase.places - 1) * axis.step + max(far) + 1)
-        reached.append(far)
-    rows, columns = extents
+    phases = [phase for axis in axes for phase in axis.out_phases]
+    if not is_depthwise or not all(phase.taps and phase.places for phase in phases):
+        return {}
+    rows, columns = (
+        max((phase.places - 1) * axis.step + max(_far(axis, phase.taps)) + 1
+            for phase in axis.out_phases)
+        for axis in axes
+    )  # fmt: skip
     if prod(source[2:]) > most_pixels or rows * columns > PADDED * most_pixels:
-        return {}, []
-    part = {"in_lanes": 1, "copy_columns": columns, "copy_size": rows * columns * call.lanes}
-    return part, [(r * columns + s) * call.lanes for r, s in product(*reached)]
+        return {}
+    return {"in_lanes": 1, "copy_columns": columns, "copy_size": rows * columns * call.lanes}
+
+
+def _far(axis: Axis, taps: list[Tap]) -> list[int]:
+    """Where taps read from their window's place on, of a source not taken apart into phases."""
+    return [tap.shift * axis.step + axis.phases[tap.phase] for tap in taps]
 
 
 def _offsets(
-    down: list[Tap], across: list[Tap], horizontal: Axis, plan: dict[str, int]
+    down: list[Tap], across: list[Tap], axes: tuple[Axis, Axis], plan: dict[str, int], lanes: int
 ) -> list[int]:
     """Where each tap reads, from where its window stands in the copy."""
+    vertical, horizontal = axes
+    if plan["in_lanes"]:
+        places = product(_far(vertical, down), _far(horizontal, across))
+        return [(r * plan["copy_columns"] + s) * lanes for r, s in places]
     return [
         (r.phase * len(horizontal.phases) + s.phase) * plan["copy_plane"]
         + r.shift * plan["copy_columns"]

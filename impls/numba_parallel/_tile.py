@@ -81,8 +81,9 @@ SWEPT_VECTORS = 2
 # Planes that dots multiplies at once, and with how many of the source: of one the taps of a 3 x 3
 # kernel; what is left of others goes by three and one.
 DOTS_TAPS = {4: (5 if ISA.rows * ISA.vectors == 24 else 2, 1), 1: (9, 3, 1)}
-# Windows of a line that sum_lanes sums at once, 7 as of 7 x 7 planes, and taps of dot_lanes, 9 as
-# of a 3 x 3 kernel; then what is left.
+# Lines, and windows of each, 7 as of 7 x 7 planes, that sum_lanes sums at once, and taps of
+# dot_lanes, 9 as of a 3 x 3 kernel; then what is left.
+LANES_LINES = (2, 1)
 LANES_WINDOWS = (7, 2, 1)
 LANES_TAPS = (9, 3, 1)
 # How far ahead take_rows asks for values of large images, which come from memory: 1.04 times as
@@ -978,41 +979,63 @@ def dots(
 
 @intrinsic
 def sum_lanes(
-    typingctx, sums, sums_at, source, source_at, step, source_taps, weights, bias, count, columns
+    typingctx, sums, sums_at, sums_pitch, sums_step, source, pitch, step, source_taps, weights, tap,
+    bias, count, rows, columns,
 ):  # fmt: skip
-    """A line of sums with a channel in each lane: sums[q] = bias + sum_k weights[k] * source[q, k].
+    """Sums with a channel in each lane: sums[p, q] = bias + sum_k weights[k] * source[p, q, k].
 
-    For q < columns, k < count, both >= 1, each a vector: sums[q] starts at sums_at + q * LANES,
-    weights[k] at k * LANES, source[q, k] at source_at + q * step + source_taps[k].
+    For p < rows, q < columns, k < count, all >= 1, each a vector: sums[p, q] starts at sums_at +
+    p * sums_pitch + q * sums_step, weights[k] at (tap + k) * LANES, source[p, q, k] at p * pitch +
+    q * step + source_taps[tap + k].
     """
     index = types.int64
     signature = types.void(
-        sums, index, source, index, index, source_taps, weights, bias, index, index
-    )
+        sums, index, index, index, source, index, index, source_taps, weights, index, bias, index,
+        index, index,
+    )  # fmt: skip
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        emit, gep = _Emitter(context, builder, sums.dtype), builder.gep
+        emit, gep, mul = _Emitter(context, builder, sums.dtype), builder.gep, builder.mul
         values = _values(context, builder, sig.args, args)
-        to, sums_at, origin, source_at, step, offsets, given, start, count, columns = values
-        to, origin = gep(to, [sums_at]), gep(origin, [source_at])
+        to, sums_at, sums_pitch, sums_step, origin, pitch, step, offsets, given, tap = values[:10]
+        start, count, rows, columns = values[10:]
+        to, offsets = gep(to, [sums_at]), gep(offsets, [tap])
+        given = gep(given, [mul(tap, INDEX(emit.lanes))])
 
-        def fill(first: Any, size: int) -> None:
-            places = [builder.add(first, INDEX(i)) for i in range(size)]
-            windows = [gep(origin, [builder.mul(place, step)]) for place in places]
+        def fill(step: Any, p: Any, tall: int, q: Any, wide: int) -> None:
+            """Sum windows: `tall` lines from p on, `wide` of each from q on."""
+            lines = [builder.add(p, INDEX(i)) for i in range(tall)]
+            starts = [gep(origin, [builder.add(mul(i, pitch), mul(q, step))]) for i in lines]
 
-            def tap(k: Any, held: list[Any]) -> list[Any]:
-                one = emit.load(gep(given, [builder.mul(k, INDEX(emit.lanes))]))
+            def add(k: Any, held: list[Any]) -> list[Any]:
+                one = emit.load(gep(given, [mul(k, INDEX(emit.lanes))]))
                 offset = builder.load(gep(offsets, [k]))
+                heres = [gep(start, [offset]) for start in starts]
+                pointers = [gep(here, [mul(INDEX(j), step)]) for here in heres for j in range(wide)]
                 return [
-                    emit.fma(one, emit.load(gep(window, [offset])), total)
-                    for window, total in zip(windows, held, strict=True)
+                    emit.fma(one, emit.load(pointer), total)
+                    for pointer, total in zip(pointers, held, strict=True)
                 ]
 
-            totals = _for(builder, count, [emit.load(start)] * size, tap)
-            for place, total in zip(places, totals, strict=True):
-                emit.store(total, gep(to, [builder.mul(place, INDEX(emit.lanes))]))
+            totals = iter(_for(builder, count, [emit.load(start)] * (tall * wide), add))
+            for i in lines:
+                for j in range(wide):
+                    at = builder.add(mul(i, sums_pitch), mul(builder.add(q, INDEX(j)), sums_step))
+                    emit.store(next(totals), gep(to, [at]))
 
-        _pieces(builder, columns, LANES_WINDOWS, fill)
+        def fill_all(step: Any) -> None:
+            def fill_lines(p: Any, tall: int) -> None:
+                _pieces(builder, columns, LANES_WINDOWS, partial(fill, step, p, tall))
+
+            _pieces(builder, rows, LANES_LINES, fill_lines)
+
+        # Of a known step, a line's windows are at a known distance: they need no register each.
+        is_next = builder.icmp_signed("==", step, INDEX(emit.lanes))
+        with builder.if_else(is_next) as (then, otherwise):
+            with then:
+                fill_all(INDEX(emit.lanes))
+            with otherwise:
+                fill_all(step)
         return context.get_dummy_value()
 
     return signature, codegen
