@@ -305,21 +305,9 @@ def _correlation(
     kernel_taps = prod(call.weight[2:])
     sum_taps = channels * kernel_taps
     if images > 1 and not parts:
-        # One, whose sums need not be moved, or so many that fewest vectors are partly empty.
-        images = min(
-            (1, *range(images, 1 + min(2 * images, source[0]))),
-            key=lambda count: (
-                _vectors(count * lines * columns, call) / count
-                * (sum_taps / 2 + (MOVE_CYCLES if count > 1 else 0))
-            ),
-        )  # fmt: skip
+        images = _together(call, source[0], images, lines * columns, sum_taps)
     strip_rows = _ceil(lines, strips)
     is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
-    row_bytes = sum_taps * call.itemsize
-    read_rows = READ_BYTES // row_bytes
-    least = LONG_PACKED_PIXELS if read_rows <= LONG_READ_ROWS else PACKED_PIXELS
-    is_packed = is_spread and images * lines * columns >= least and kernel_taps > 1
-    fewest, rows_at_once = 1, n_rows
     # Of the weight, taps lie side by side: as forward reads it, all of a row.
     side_taps = sum_taps if channel == kernel_taps else kernel_taps
     if row == 1 < channel:
@@ -327,11 +315,11 @@ def _correlation(
     rest = 0
     if source[0] == strips == 1 and not (is_spread or thin or parts):
         rest = _rest(call, lines * columns, n_rows, is_by_rows=side_taps == 0)
+    is_packed, fewest, rows_at_once = False, 1, n_rows
     if is_spread:
-        most = min(SPREAD_ROWS, PACKED_BYTES // row_bytes if is_packed else read_rows)
-        if kernel_taps == 1:
-            most = PLAIN_SPREAD_ROWS
-        rows_at_once = min(n_rows, max(ISA.rows, most))
+        is_packed, rows_at_once = _spread_rows(
+            n_rows, images * lines * columns, sum_taps * call.itemsize, kernel_taps
+        )
         strips = 1
         if is_packed:
             # A task goes over all strips: it packs its rows of the weight once.
@@ -345,7 +333,7 @@ def _correlation(
         rest = 0
         copy_columns -= shared[1]
     else:
-        # Lines of 13 and 14 are packed in 0.99 of the time where they start a cache line.
+        # A panel leaves the gaps out: nothing is gained.
         shared = 0, 0
     if not is_spread and (images > 1 or is_gapped or parts):
         line = copy_columns if is_gapped else columns
@@ -393,24 +381,24 @@ def _correlation(
         plan |= _lanes(
             call, source, axes, SWEPT_LANES_PIXELS if plan["swept_height"] else LANES_PIXELS
         )
+    phases = parts or list(product(vertical.out_phases, horizontal.out_phases))
     a_taps, source_taps, out_phases = [], [], []
-    first_tap = longest = 0
+    first_tap = 0
     order = np.arange(channels)[:, None]
-    for down, across in parts or product(vertical.out_phases, horizontal.out_phases):
+    for down, across in phases:
         a_at = [r.number * call.weight[3] + s.number for r in down.taps for s in across.taps]
         seen_at = _offsets(down.taps, across.taps, axes, plan, call.lanes)
         a_taps.append((order * channel + np.array(a_at, np.int64)).ravel())
         source_taps.append((order * seen_channel + np.array(seen_at, np.int64)).ravel())
-        count = channels * len(a_at)
+        end_tap = first_tap + channels * len(a_at)
         out_phases.append(
             {
-                "first_tap": first_tap, "end_tap": first_tap + count, "rows": down.places,
+                "first_tap": first_tap, "end_tap": end_tap, "rows": down.places,
                 "columns": across.places, "row_at": down.first * out[3],
                 "column_at": across.first,
             }
         )  # fmt: skip
-        first_tap += count
-        longest = max(longest, count)
+        first_tap = end_tap
     most_taps = BLOCK
     if rest and kernel_taps == 1:
         most_taps = FEW_PIXELS_BLOCK
@@ -418,16 +406,16 @@ def _correlation(
         most_taps = GAPPED_BLOCK
     elif is_direct and source[3] == 1:
         most_taps = LINEAR_BLOCK
-    plan["block"] = _even(longest, most_taps)
-    if rest and 1 < side_taps < sum_taps:
-        # Whole channels.
-        plan["block"] = side_taps * _even(channels, max(1, most_taps // side_taps))
-    blocks = [plan["block"]] * len(out_phases)
+    counts = [len(down.taps) * len(across.taps) for down, across in phases]
     if parts:
         # Whole channels, the same of each part.
         at_once = _even(channels, max(1, BLOCK * lines * columns // _live_taps(parts)))
-        blocks = [at_once * len(down.taps) * len(across.taps) for down, across in parts]
-        plan["block"] = max(blocks)
+        blocks = [at_once * count for count in counts]
+    elif rest and 1 < side_taps < sum_taps:
+        blocks = [side_taps * _even(channels, max(1, most_taps // side_taps))]
+    else:
+        blocks = [_even(channels * max(counts), most_taps)] * len(phases)
+    plan["block"] = max(blocks)
     a_rows = [g * group + m * row for g in range(call.groups) for m in range(n_rows)]
     return CorrelationTables(
         plans=_filled(PLAN, [plan]),
@@ -701,6 +689,30 @@ def _swept_height(call: Call, channels: int) -> int:
     height = call.weight[2]
     is_dense = call.stride == (1, 1) and call.dilation[0] == 1 and channels == 1
     return height if is_dense and height in SWEPT_HEIGHTS else 0
+
+
+def _together(call: Call, n_images: int, images: int, pixels: int, taps: int) -> int:
+    """How many images of so many pixels are summed together, `images` or more, or one.
+
+    One, whose sums need not be moved, or so many that fewest vectors are partly empty.
+    """
+
+    def cost(count: int) -> float:
+        moved = MOVE_CYCLES if count > 1 else 0
+        return _vectors(count * pixels, call) / count * (taps / 2 + moved)
+
+    return min((1, *range(images, 1 + min(2 * images, n_images))), key=cost)
+
+
+def _spread_rows(n_rows: int, pixels: int, row_bytes: int, kernel_taps: int) -> tuple[bool, int]:
+    """Of a weight whose taps belong to phases: whether it is packed, and how many rows at once."""
+    read_rows = READ_BYTES // row_bytes
+    least = LONG_PACKED_PIXELS if read_rows <= LONG_READ_ROWS else PACKED_PIXELS
+    if kernel_taps == 1:
+        return False, min(n_rows, max(ISA.rows, PLAIN_SPREAD_ROWS))
+    is_packed = pixels >= least
+    most = min(SPREAD_ROWS, PACKED_BYTES // row_bytes if is_packed else read_rows)
+    return is_packed, min(n_rows, max(ISA.rows, most))
 
 
 def _rest(call: Call, pixels: int, n_rows: int, is_by_rows: bool) -> int:
