@@ -61,10 +61,8 @@ def _from_lanes(out, at, channels, n_channels, values, pixels, count):
 def _sum_task(out, source, a, bias, plan, task, tables):
     """Fill a task's planes of out."""
     a_rows, out_rows, a_taps, source_taps, parts = tables
-    lanes, windows, taps = VECTOR_BYTES // out.itemsize, 0, len(source_taps)
-    for part in parts:
-        last = part.row_at + part.column_at + (part.rows - 1) * plan.out_row
-        windows = max(windows, last + (part.columns - 1) * plan.out_column + 1)
+    lanes, taps = VECTOR_BYTES // out.itemsize, len(source_taps)
+    windows = out_rows[1]  # a plane after the first: there are two channels and more
     ordered = np.empty(taps, np.int64)
     for k in range(taps):
         ordered[a_taps[k]] = k * lanes

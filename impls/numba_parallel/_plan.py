@@ -706,11 +706,10 @@ def _together(call: Call, n_images: int, images: int, pixels: int, taps: int) ->
 
 def _spread_rows(n_rows: int, pixels: int, row_bytes: int, kernel_taps: int) -> tuple[bool, int]:
     """Of a weight whose taps belong to phases: whether it is packed, and how many rows at once."""
-    read_rows = READ_BYTES // row_bytes
-    least = LONG_PACKED_PIXELS if read_rows <= LONG_READ_ROWS else PACKED_PIXELS
     if kernel_taps == 1:
         return False, min(n_rows, max(ISA.rows, PLAIN_SPREAD_ROWS))
-    is_packed = pixels >= least
+    read_rows = READ_BYTES // row_bytes
+    is_packed = pixels >= (LONG_PACKED_PIXELS if read_rows <= LONG_READ_ROWS else PACKED_PIXELS)
     most = min(SPREAD_ROWS, PACKED_BYTES // row_bytes if is_packed else read_rows)
     return is_packed, min(n_rows, max(ISA.rows, most))
 
