@@ -288,12 +288,11 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
         copied, panel, steps(plan.block, pitch), np.empty(pitch, np.int64),
         np.zeros(n_rows + ROWS, out.dtype), np.empty((plan.block, 5), np.int64),
     )  # fmt: skip
-    is_apart = plan.is_swapped or n_parts > 1
-    sums = aligned(is_apart * n_parts * n_rows * width, out)
+    sums = aligned(plan.is_apart * n_parts * n_rows * width, out)
     if n_parts > 1:
         sums[:] = 0  # of taps that no window has in the input
     to, to_rows = out.ctypes.data + task.first_column * out.itemsize, out_rows[task.first_m :]
-    if is_apart:
+    if plan.is_apart:
         to, to_rows = sums.ctypes.data, steps(n_rows, width)
     for s in range(len(strips)):
         for p in range(n_parts):
@@ -305,6 +304,11 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
         _transpose(out, sums, to_rows, plan.group_rows, task)
     elif n_parts > 1:
         _interleave(out, out_rows, sums, to_rows, n_parts, task)
+    elif plan.is_apart:
+        move_rows(
+            out, out_rows[task.first_m] + task.first_column, out_rows[1] - out_rows[0], sums,
+            np.int64(0), width, n_rows, width,
+        )  # fmt: skip
 
 
 @tasked

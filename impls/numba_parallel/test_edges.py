@@ -118,7 +118,9 @@ SHAPES = [
     ((1, 40, 11, 30), (22, 20, 3, 1), call(padding=((14, 12), (0, 0)), dilation=(12, 1), groups=2)),
     # Few rows of a weight's gradient, which is transposed.
     ((2, 103, 9, 11), (16, 103, 1, 1), call()),
-    # So few that they are dot products, in two strips.
+    # So many pixels that sums are kept until the end, in groups, with columns for two tasks.
+    ((2, 10, 24, 23), (10, 5, 3, 3), call(padding=((1, 1), (1, 1)), groups=2)),
+    # So few rows that they are dot products, in two strips.
     ((1, 150, 40, 30), (2, 150, 1, 1), call()),
     # Swept: groups of one channel or two.
     ((2, 3, 9, 21), (6, 1, 3, 5), call(padding=((1, 0), (2, 1)), groups=3)),
