@@ -30,12 +30,14 @@ def tables(timed: pd.DataFrame, facts: dict[str, Any]) -> dict[str, pd.DataFrame
 def shares(timed: pd.DataFrame, facts: dict[str, Any]) -> pd.DataFrame:
     """Rated rows of dense layers, with the share of the peak: the backend's, and PyTorch's.
 
-    Without a share where the run has not measured the peak of so many threads.
+    Of the peak beside the row; in older runs of the one before all rows, if there is one of so many
+    threads.
     """
     rated = timed.dropna(subset="ratio")
     rated = rated[rated["workload"].isin([w for w in rated["workload"].unique() if _is_dense(w)])]
     peaks = {threads: facts[n]["gflops_per_s"] for threads, n in CEILINGS.items() if n in facts}
-    share = rated["gflops_per_s"] / rated["threads"].map(peaks)
+    peak = rated["peak_gflops_per_s"].astype(float).fillna(rated["threads"].map(peaks))
+    share = rated["gflops_per_s"] / peak
     torch_share = share * rated["time_median_s"] / rated["torch_median_s"]
     return rated.assign(share=share, torch_share=torch_share)
 

@@ -185,7 +185,7 @@ class Duels:
             if answer["status"] != "timed":
                 return outcome(spec, task.direction, threads, answer)
             samples += _numbered(answer, process)
-            row = measured(row, pd.DataFrame(samples))
+            row = measured(_rated(row, answer), pd.DataFrame(samples))
         return Outcome(row, samples)
 
     def _ask(
@@ -254,7 +254,15 @@ def outcome(spec: str, direction: str, threads: str, answer: Answer) -> Outcome:
     if answer["status"] != "timed":
         return Outcome(row, [])
     samples = _numbered(answer, 0)
-    return Outcome(measured(row, pd.DataFrame(samples)), samples)
+    return Outcome(measured(_rated(row, answer), pd.DataFrame(samples)), samples)
+
+
+def _rated(row: Row, answer: Answer) -> Row:
+    """The row with the mean of the peaks beside it, of the processes so far and one more."""
+    count, mean, peak = row.processes or 0, row.peak_gflops_per_s, answer["peak_gflops_per_s"]
+    if mean is None:  # of no process, or of those of an older version
+        return replace(row, peak_gflops_per_s=peak)
+    return replace(row, peak_gflops_per_s=(count * mean + peak) / (count + 1))
 
 
 def order_seed(workload: str, direction: str) -> int:

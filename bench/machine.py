@@ -15,6 +15,7 @@ import cpuinfo
 import numpy as np
 import psutil
 
+from bench import fma
 from bench.timing import seconds_of
 from conformance.versions import version
 
@@ -93,20 +94,24 @@ def ceilings(threads: int) -> dict[str, float]:
     return found
 
 
+def peak(threads: int) -> float:
+    """float32 GFLOP/s that so many threads of this process reach."""
+    fma.fused(1)  # compiles
+    with ThreadPool(threads) as pool:
+        fastest_s = _best(lambda: pool.map(fma.fused, [fma.STEPS] * threads))
+    return threads * fma.flops_of(fma.STEPS) / fastest_s / 1e9
+
+
 def _probe() -> dict[str, float]:
     """The ceilings of this process."""
-    from bench import fma  # compiles
-
     threads = int(os.environ["OMP_NUM_THREADS"])
-    fma.fused(1)
     x, y, z = (np.ones(STREAM_BYTES // 4, np.float32) for _ in range(3))
     parts = list(zip(*(np.array_split(array, threads) for array in (x, y, z)), strict=True))
     with ThreadPool(threads) as pool:
-        peak_s = _best(lambda: pool.map(fma.fused, [fma.STEPS] * threads))
         # z = x + y: two reads and a write; the write's own read of its line is not counted.
         stream_s = _best(lambda: pool.starmap(np.add, parts))
     return {
-        "gflops_per_s": threads * fma.flops_of(fma.STEPS) / peak_s / 1e9,
+        "gflops_per_s": peak(threads),
         "gbytes_per_s": 3 * STREAM_BYTES / stream_s / 1e9,
     }
 

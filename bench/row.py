@@ -34,6 +34,7 @@ class Row:
     time_min_s: float | None = None
     torch_median_s: float | None = None
     gflops_per_s: float | None = None
+    peak_gflops_per_s: float | None = None
     processes: int | None = None
     rounds: int | None = None
     dirty_share: float | None = None

@@ -20,6 +20,7 @@ from bench.stored import RunError
 from bench.workloads.presets import Task
 
 TASKS = [Task("simplecnn:fc", "forward"), Task("resnet50:relu1@1/4", "forward")]
+TIMED = {"status": "timed", "reason": "", "peak_gflops_per_s": 100.0}
 IM2COL = ["--preset", "smoke", "--backend", "im2col", "--select"]
 
 Samples = list[dict[str, Any]]
@@ -43,7 +44,7 @@ def samples(backend_ns: float, *, processes: int, seed: int, machine: float) -> 
 
 
 def timed(task: Task, backend_ns: float, **noise: Any) -> Outcome:
-    answer = {"workload": task.workload, "status": "timed", "reason": ""}
+    answer = {"workload": task.workload, **TIMED}
     (first, *others) = _by_process(samples(backend_ns, **noise))
     found = outcome("im2col", task.direction, "one", {**answer, "samples": first})
     return Outcome(found.row, [sample for process in (first, *others) for sample in process])
@@ -127,7 +128,7 @@ def revisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Find
         def run(self: Duels, spec: str, task: Task, threads: str) -> list[Outcome]:
             side = (self.root / "impls").resolve().parent.name
             order.append(side)
-            answer = {"workload": task.workload, "status": "timed", "reason": ""}
+            answer = {"workload": task.workload, **TIMED}
             answer |= finds(side, len(order), task)
             return [outcome("im2col", task.direction, threads, answer)]
 

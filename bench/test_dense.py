@@ -101,6 +101,13 @@ def test_rows_on_all_cores_have_the_peak_of_all_cores() -> None:
     assert list(old["summary"]["ratio"]) == ["2x", "2x"]
 
 
+def test_a_share_is_of_the_peak_beside_the_row_if_it_was_measured() -> None:
+    beside = {**LINES[0], "peak_gflops_per_s": 80.0}
+    found = tables(beside, LINES[1])["layers"]
+    assert list(found["share of peak"]) == ["62.5 %", "40 %"]
+    assert list(found["PyTorch's share"]) == ["31.2 %", "80 %"]
+
+
 def test_a_workload_that_is_no_more_is_left_out() -> None:
     assert list(tables(LINES[0], {**LINES[1], "workload": "lenet:c1"})["summary"]["rows"]) == [1]
 

@@ -63,6 +63,7 @@ def test_a_right_backend_is_timed_beside_pytorch(duels: Duels) -> None:
     assert len(duel.backend_seconds(outcome)) == row.rounds
     assert row.grade is not None
     assert 0 < row.grade < 4
+    assert 0 < row.gflops_per_s < row.peak_gflops_per_s  # type: ignore[operator]
     assert set(duels.proofs["im2col, one"].values()) == {1}
 
 

@@ -21,9 +21,7 @@ def test_the_loop_of_multiply_adds_computes_what_it_says() -> None:
 
 def test_the_loop_stays_in_vector_registers() -> None:
     """A peak that was not compiled to vectors, or that spills, would be none."""
-    fma.fused(1)
-    (assembly,) = fma.fused.inspect_asm().values()
-    blocks = re.split(r"^\.\w+:", assembly, flags=re.MULTILINE)
+    blocks = re.split(r"^\.\w+:", fma.assembly(), flags=re.MULTILINE)
     loops = [
         [line for line in block.splitlines() if re.search("fmadd|fmla", line)] for block in blocks
     ]

@@ -46,8 +46,16 @@ def samples(torch_ns: int = 2000, rounds: int = 15) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def time(workload: str, peak: float = 100.0) -> dict[str, Any]:
+    """The answer of a worker."""
+    return {
+        "workload": workload, "status": "timed", "reason": "", "samples": samples(),
+        "peak_gflops_per_s": peak,
+    }  # fmt: skip
+
+
 def timed(spec: str, task: Task, threads: str, *_: Any) -> list[Outcome]:
-    answer = {"workload": task.workload, "status": "timed", "reason": "", "samples": samples()}
+    answer = time(task.workload)
     return [outcome(spec, task.direction, threads, answer)]
 
 
@@ -358,8 +366,7 @@ def test_processes_of_a_row_are_laps_apart_and_an_interrupted_lap_goes_on(
         if len(processes) == last:
             raise KeyboardInterrupt
         processes.append((spec, task.direction, process))
-        found = {"workload": task.workload, "status": "timed", "reason": "", "samples": samples()}
-        return [found]
+        return [time(task.workload, peak=100.0 + 10 * process)]
 
     monkeypatch.setattr(Duels, "_ask", ask)
     line = ["run", "--backend", "im2col", "--backend", "loop", "--select", "conv1"]
@@ -378,6 +385,7 @@ def test_processes_of_a_row_are_laps_apart_and_an_interrupted_lap_goes_on(
     found = runs.load(tmp_path)
     assert found is not None
     assert [row["processes"] for row in found.rows] == [4] * 6
+    assert [row["peak_gflops_per_s"] for row in found.rows] == [pytest.approx(115.0)] * 6
     assert len(runs.load_samples(tmp_path)) == 24 * len(samples())
     assert len(json.loads((tmp_path / "benchmark.json").read_text())["benchmarks"]) == 6
 
@@ -428,8 +436,8 @@ def _order(asked: tuple[str, str, Task]) -> tuple[str, Task, str]:
 
 def test_a_skipped_row_is_done_with_its_shrunk_twin(tmp_path: Path) -> None:
     skip = {"workload": "resnet50:conv1", "status": "skipped", "reason": "slow"}
-    time = {"workload": "resnet50:conv1@1/4", "status": "timed", "reason": "", "samples": samples()}
-    found = [outcome("loop", "forward", "one", answer) for answer in (skip, time)]
+    answers = (skip, time("resnet50:conv1@1/4"))
+    found = [outcome("loop", "forward", "one", answer) for answer in answers]
     run = Run("quick", {}, {}, [asdict(o.row) for o in found])
     runs.store(run, runs.frame(found), tmp_path)
     loaded = runs.load(tmp_path)

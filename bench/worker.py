@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_info
 import impls
 from bench import timing
 from bench.calls import backend_call, problem, torch_call, wrong
-from bench.machine import limit_memory
+from bench.machine import limit_memory, peak
 from bench.workloads import find
 from bench.workloads.workload import Workload, shrunk
 from impls.backend import Backend, KernelError
@@ -124,11 +124,15 @@ def _time(
         for arm in arms.values():
             arm()
         return {**found, "status": "once", "reason": "not timed: every arm ran once"}
+    before = peak(threads)
     samples = timing.run(
         arms, timing.thread_clock(), rounds=task["rounds"], budget_s=task["budget_s"],
         all_cores=threads > 1, seed=task["seed"],
     )  # fmt: skip
-    return {**found, "status": "timed", "reason": "", "samples": [asdict(s) for s in samples]}
+    return {
+        **found, "status": "timed", "reason": "", "samples": [asdict(s) for s in samples],
+        "peak_gflops_per_s": (before + peak(threads)) / 2,
+    }  # fmt: skip
 
 
 def _assert_threads(threads: int) -> dict[str, int]:
