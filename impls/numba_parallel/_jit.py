@@ -211,7 +211,7 @@ def _named(function: Any, version: str) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _call(typingctx: Any, address: Any, arrays: Any, first: Any, end: Any) -> Any:
-    """Call the function of arrays, first and end whose machine code starts at an address."""
+    """Call the function of arrays, first and end at an address; whether it raised an exception."""
     kinds = (*arrays, first, end)
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
@@ -220,19 +220,20 @@ def _call(typingctx: Any, address: Any, arrays: Any, first: Any, end: Any) -> An
         kind = context.call_conv.get_function_type(types.none, kinds)
         function = builder.inttoptr(address, kind.as_pointer())
         status, _ = context.call_conv.call_function(builder, function, types.none, kinds, values)
-        with cgutils.if_unlikely(builder, status.is_error):
-            context.call_conv.return_status_propagate(builder, status)
-        return context.get_dummy_value()
+        return status.is_error
 
-    return types.none(address, arrays, first, end), codegen
+    return types.boolean(address, arrays, first, end), codegen
 
 
 def _call_all(arguments: Any, address: int) -> None:
     """Do all tasks, arguments[-2] to arguments[-1] of the function at the address."""
     arrays, first, end = arguments[:-2], arguments[-2], arguments[-1]
+    failures = 0  # an exception would be lost with its thread
     for t in prange(first, end):
         task = np.int64(t)
-        _call(address, arrays, task, task + 1)
+        failures += _call(address, arrays, task, task + 1)
+    if failures:
+        raise MemoryError("a task must allocate its strips and panels, but there is no memory")
 
 
 _divide = _dispatcher(_call_all, "parallel", parallel=True)

@@ -244,6 +244,21 @@ def test_no_kernel_can_write_to_an_input() -> None:
         version((np.ones(3),), (np.ones(3),), ())
 
 
+def refuse(out, first, end):  # type: ignore[no-untyped-def]
+    for task in range(first, end):
+        if task == 2:
+            raise MemoryError("no memory")
+        out[task] = 1
+
+
+def test_a_task_without_memory_raises_in_the_caller_too() -> None:
+    for version in _jit.tasked(refuse):
+        version([out := np.zeros(2, np.float32)], (), (0, 2))
+        np.testing.assert_array_equal(out, 1)
+        with pytest.raises(MemoryError, match="memory"):
+            version([np.zeros(4, np.float32)], (), (0, 4))
+
+
 @pytest.mark.parametrize(
     "threads, are_awake, work, chosen",
     [
