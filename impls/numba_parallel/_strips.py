@@ -100,11 +100,9 @@ def panel_width(left, lanes, vectors):
     Of four vectors two: one that is alone in its tile takes half as long again.
     """
     pitch = VECTORS * lanes
-    if left >= vectors * lanes:
-        return vectors * lanes
     if VECTORS > 2 and pitch < left <= pitch + lanes:
         return pitch - lanes
-    return min(pitch, left)
+    return vectors * lanes if left >= vectors * lanes else min(pitch, left)
 
 
 @lean

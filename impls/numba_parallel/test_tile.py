@@ -12,7 +12,7 @@ import pytest
 from numba import njit, typeof
 from numpy import ndarray
 
-from impls.numba_parallel._strips import find_seams
+from impls.numba_parallel._strips import find_seams, panel_width
 from impls.numba_parallel._tile import (
     DOTS_TAPS,
     ISA,
@@ -65,6 +65,11 @@ def run_pack_tile(
 @njit
 def run_find_seams(seams, runs, count, lanes):
     return find_seams(seams, runs, count, lanes)
+
+
+@njit
+def run_panel_width(left, lanes, vectors):
+    return panel_width(left, lanes, vectors)
 
 
 @njit
@@ -210,6 +215,19 @@ def test_seams_are_found_where_a_vector_has_two_runs_at_most_equally_far_apart()
     assert found((7, 1), (7 + 1 + 5, width - 1)) == [*ahead, 1, *whole[1:], 5]
     assert found((7, 1), (13, 2), (20, width - 3)) is None  # two in a vector
     assert found((7, 1), (13, n), (13 + n + 11, width - 1 - n)) is None  # unequally far apart
+
+
+def test_no_vector_is_alone_in_a_panel_that_another_could_share() -> None:
+    lanes = 4
+    for pixels in range(1, 6 * ISA.vectors * lanes):
+        widths: list[int] = []
+        while sum(widths) < pixels:
+            widths.append(run_panel_width(pixels - sum(widths), lanes, ISA.vectors))
+        assert sum(widths) == pixels
+        assert max(widths) <= ISA.vectors * lanes
+        assert all(width % lanes == 0 for width in widths[:-1])
+        if ISA.vectors > 2 and pixels > lanes:
+            assert min(widths) > lanes
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
