@@ -11,6 +11,7 @@ from impls.numba_parallel._jit import inlined, inner, tasked
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import (
+    SPARE,
     aligned,
     fetch_part,
     find_runs,
@@ -139,7 +140,7 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
     panel[:] = 0  # lanes without a pixel: denormal garbage there would cost 100 cycles each
     panel_taps = steps(plan.block, pitch)
     runs = np.empty((plan.vectors * lanes, 5), np.int64)
-    work = copied, panel, panel_taps, np.empty(2 * VECTORS + 1, np.int64), runs
+    work = copied, panel, panel_taps, np.empty(2 * VECTORS + 1 + pitch + SPARE, np.int64), runs
     if plan.is_spread:
         spread(out, source, a, bias, plan, task, tables, work)
     else:

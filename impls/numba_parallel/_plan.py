@@ -17,6 +17,9 @@ from impls.spec.plan import Shape
 # Taps of a block: its panel (24 KiB of AVX-512 vectors) stays in L1 while it is filled and read.
 # With 192 rows filling took 10 cycles a row, with 128 it took 4.
 BLOCK = 128
+# Pixels of the shortest runs of which a first tile packs a panel: of two vectors' lanes all must be
+# in reach.
+SHORT_RUN = 4
 # Pixels of one image whose last, beyond whole vectors, are summed apart (_rest.py): at most
 # REST_PIXELS of them.
 FEW_PIXELS = 256
@@ -679,14 +682,14 @@ def _live_taps(parts: list[tuple[OutPhase, OutPhase]]) -> int:
 def _apart_cycles(call: Call, pixels: int, runs: int, n_rows: int) -> float:
     """What a tap of so many pixels takes, packed from so many runs.
 
-    Of a vector half a cycle per row, of a run that is packed 2.4, of a panel 4; of a panel of long
-    runs that its first tile packs 5.
+    Of a vector half a cycle per row, of a run that is packed 2.4, of a panel 4; of a panel that its
+    first tile packs 5, of short runs 10.
     """
     vectors = _vectors(pixels, call)
     panels = vectors / ISA.vectors
     packing = 4 * panels + 2.4 * (panels + runs)
-    if ISA.vector_bytes == PACKING_BYTES and n_rows > ISA.few_rows and runs * call.lanes <= pixels:
-        packing = 5 * panels
+    if ISA.vector_bytes == PACKING_BYTES and n_rows > ISA.few_rows and runs * SHORT_RUN <= pixels:
+        packing = (5 if runs * call.lanes <= pixels else 10) * panels
     return vectors * _ceil(n_rows, ISA.rows) * ISA.rows / 2 + packing
 
 

@@ -7,7 +7,9 @@ from impls.numba_parallel._tile import (
     CACHE_LINE,
     ISA,
     PACKING_BYTES,
+    count_up,
     fetch_rows,
+    find_ends,
     pack_rows,
     pack_tile,
     take_rows,
@@ -15,6 +17,8 @@ from impls.numba_parallel._tile import (
 )
 
 ROWS, VECTORS, VECTOR_BYTES = ISA.rows, ISA.vectors, ISA.vector_bytes
+# Entries at the end of a panel's seams, whose places are written in whole vectors.
+SPARE = VECTOR_BYTES // 8
 
 
 @inner
@@ -77,10 +81,10 @@ def find_runs(found, first, count, rows, columns, image, row):
 
     Fills found with (image, row, column, length, offset) of each; returns how many there are.
     """
+    line, q = divmod(first, columns)
+    n, p = divmod(line, rows)
     n_found = 0
     while count > 0:
-        line, q = divmod(first, columns)
-        n, p = divmod(line, rows)
         length = min(columns - q, count)
         found[n_found, 0] = n
         found[n_found, 1] = p
@@ -88,8 +92,10 @@ def find_runs(found, first, count, rows, columns, image, row):
         found[n_found, 3] = length
         found[n_found, 4] = n * image + p * row + q
         n_found += 1
-        first += length
         count -= length
+        q, p = 0, p + 1
+        if p == rows:
+            p, n = 0, n + 1
     return n_found
 
 
@@ -118,29 +124,23 @@ def fetch_part(source, source_at, taps, tap, count, length, m, n_rows):
 
 
 @lean
-def find_seams(seams, runs, n_runs, lanes):
-    """Where the vectors of a panel stand, whose runs fill it; returns whether one can be so read.
+def find_seams(like, seams, runs, n_runs):
+    """Where the vectors of a panel stand, whose runs fill it; returns whether they can be so read.
 
-    Fills seams with the start of each vector, the lane from which on it reads later elements (the
-    next run's), and how many later: 0 where no vector has such a lane. It can be so read if no
-    vector has more than two runs, and they are equally far apart.
+    Of each vector the elements from its first on are read, and those up to its last: others of it
+    may not lie between the two. Fills seams with where each vector's first elements start, where
+    its last do, how many runs vectors have at most (3 for more), and where all elements stand.
     """
-    column = v = later = np.int64(0)
-    seams[VECTORS : 2 * VECTORS] = lanes
+    if n_runs == 1:
+        for v in range(VECTORS):
+            seams[v] = runs[0, 4] + v * (VECTOR_BYTES // like.itemsize)
+        seams[2 * VECTORS] = 1  # of one run nothing else is read
+        return True
+    column = np.int64(2 * VECTORS + 1)
     for r in range(n_runs):
-        if column % lanes > 0:
-            gap = runs[r, 4] - runs[r - 1, 4] - runs[r - 1, 3]
-            is_second = seams[VECTORS + column // lanes] < lanes
-            if is_second or (later > 0 and gap != later):
-                return False
-            seams[VECTORS + column // lanes] = column % lanes
-            later = gap
-        while v * lanes < column + runs[r, 3]:
-            seams[v] = runs[r, 4] + v * lanes - column
-            v += 1
+        count_up(seams, column, runs[r, 4], runs[r, 3])
         column += runs[r, 3]
-    seams[2 * VECTORS] = later
-    return True
+    return find_ends(like, seams) > 0
 
 
 @lean
@@ -161,7 +161,7 @@ def sum_panel(
     is_read = (
         is_whole
         and (is_packed or (n_runs > 1 and n_rows > ISA.few_rows))
-        and find_seams(seams, runs, n_runs, lanes)
+        and find_seams(seen, seams, runs, n_runs)
     )
     if n_runs == 1 and width % lanes == 0 and not is_packed:
         # One run of whole vectors is read where it stands.

@@ -137,6 +137,29 @@ class _Emitter:
         name = f"llvm.masked.load.{self.suffix}.p0"
         return self._call(name, self.vector, [self._at(pointer), mask, otherwise or self.zero()])
 
+    def distances(self, places: Any, starts: tuple[Any, ...]) -> list[Any]:
+        """How far after each start the lanes of a vector stand, whose places are at a pointer."""
+        kind = ir.VectorType(INDEX, self.lanes)
+        at = self.builder.load(self.builder.bitcast(places, kind.as_pointer()), align=8)
+        return [self.builder.sub(at, self.splat(start, kind)) for start in starts]
+
+    def compare(self, sign: str, numbers: Any, others: Any) -> Any:
+        """Numbers of lanes beside others, or one for all."""
+        others = others if isinstance(others, list) else [others] * self.lanes
+        return self.builder.icmp_signed(sign, numbers, ir.Constant(numbers.type, others))
+
+    def all(self, mask: Any) -> Any:
+        """Whether every lane of a mask is set."""
+        return self._call(f"llvm.vector.reduce.and.v{self.lanes}i1", ir.IntType(1), [mask])
+
+    def pick(self, a: Any, b: Any, order: Any) -> Any:
+        """Lane i is a's lane order[i], from the lanes' number on b's. AVX-512 alone."""
+        kind = "ps" if self.bytes == 4 else "pd"
+        numbers = ir.VectorType(ir.IntType(8 * self.bytes), self.lanes)
+        if numbers != order.type:
+            order = self.builder.trunc(order, numbers)
+        return self._call(f"llvm.x86.avx512.vpermi2var.{kind}.512", self.vector, [a, order, b])
+
     def load_every(self, step: int, pointer: Any, x: Any, end: Any) -> Any:
         """pointer[x], pointer[x + step], ...; 0 below 0 and from `end` on. A step of 2 ** n."""
         found = []
@@ -323,8 +346,8 @@ def pack_tile(
     """What tile does with ISA.vectors whole vectors, read where they stand and put in the panel.
 
     The panel is an address too: its rows of ISA.vectors vectors follow one another. seams, as
-    find_seams says: where each vector starts, after b + b_taps[b_tap + k]; from which lane on it
-    reads elements that stand later; how many later.
+    find_seams says, after b + b_taps[b_tap + k]: where each vector's first elements start, where
+    its last do; how many runs vectors have at most, 3 for more; where all elements stand.
     """
     address = index = types.int64
     signature = types.void(
@@ -333,9 +356,11 @@ def pack_tile(
     )  # fmt: skip
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        _call_shared(
-            context, builder, "pack_tile", _emit_pack_tiles, like.dtype, sig, args, (0, 1, 5, 11)
-        )
+        if ISA.vector_bytes == PACKING_BYTES:  # others never come here
+            _call_shared(
+                context, builder, "pack_tile", _emit_pack_tiles, like.dtype, sig, args,
+                (0, 1, 5, 11),
+            )  # fmt: skip
         return context.get_dummy_value()
 
     return signature, codegen
@@ -392,32 +417,40 @@ def _load(emit: _Emitter, vectors: int, k: Any, here: Any) -> list[Any]:
 def _emit_pack_tiles(
     emit: _Emitter, panel: Any, b: Any, b_taps: Any, b_tap: Any, seams: Any, *others: Any
 ) -> None:
-    """Emit the tile that packs a panel: one without seams, and one with."""
+    """Emit the tile that packs a panel: for vectors of one run, of two, and of more."""
     builder, gep = emit.builder, emit.builder.gep
     count = ISA.vectors
-    *starts, later = (builder.load(gep(seams, [INDEX(i)])) for i in (*range(count), 2 * count))
-    ends = [builder.load(gep(seams, [INDEX(count + v)])) for v in range(count)]
-    masks = [builder.not_(emit.mask(end)) for end in ends]
+    heads, tails, places = (
+        [gep(seams, [INDEX(first + step * v)]) for v in range(count)]
+        for first, step in ((0, 1), (count, 1), (2 * count + 1, emit.lanes))
+    )
+    heads, tails = ([builder.load(pointer) for pointer in each] for each in (heads, tails))
+    most_runs = builder.load(gep(seams, [INDEX(2 * count)]))
+    masks, orders = [], []
+    for ends in zip(places, heads, tails, strict=True):
+        from_head, from_tail = emit.distances(ends[0], ends[1:])
+        masks.append(emit.compare("!=", from_head, list(range(emit.lanes))))
+        beyond = builder.add(from_tail, ir.Constant(from_tail.type, [emit.lanes] * emit.lanes))
+        is_near = emit.compare("<", from_head, emit.lanes)
+        orders.append(builder.select(is_near, from_head, beyond))
     operands = _Operands._make((b, b_taps, b_tap, *others, INDEX(count * emit.lanes)))
 
-    def take(has_seams: bool, k: Any, here: Any) -> list[Any]:
-        values = [emit.load(gep(here, [start])) for start in starts]
-        if has_seams:
-            there = gep(here, [later])
-            values = [
-                emit.load_masked(gep(there, [start]), mask, value)
-                for start, mask, value in zip(starts, masks, values, strict=True)
-            ]
+    def take(runs: int, k: Any, here: Any) -> list[Any]:
+        values = [emit.load(gep(here, [head])) for head in heads]
+        lasts = [gep(here, [tail]) for tail in tails]
+        if runs == 2:
+            values = [emit.load_masked(*each) for each in zip(lasts, masks, values, strict=True)]
+        elif runs > 2:
+            found = [emit.load(last) for last in lasts]
+            values = [emit.pick(*each) for each in zip(values, found, orders, strict=True)]
         row = gep(panel, [builder.mul(k, INDEX(count * emit.lanes))])
         for v, value in enumerate(values):
             emit.store(value, gep(row, [INDEX(v * emit.lanes)]))
         return values
 
-    is_whole = builder.icmp_signed("==", later, INDEX(0))
-    with builder.if_else(is_whole) as (then, otherwise):
-        for branch, has_seams in ((then, False), (otherwise, True)):
-            with branch:
-                _emit_tile(emit, ISA.rows, count, operands, partial(take, has_seams))
+    for runs in (1, 2, 3):
+        with builder.if_then(builder.icmp_signed("==", most_runs, INDEX(runs))):
+            _emit_tile(emit, ISA.rows, count, operands, partial(take, runs))
 
 
 def _between(builder: ir.IRBuilder, value: Any, low: int, high: int) -> Any:
@@ -544,6 +577,72 @@ def pack_rows(typingctx, panel, panel_at, pitch, source, source_at, taps, tap, c
             ):
                 move(whole)
         return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def count_up(typingctx, out, at, first, count):
+    """out[at + i] = first + i for i < count, and beyond: whole vectors of integers are written."""
+    index = types.int64
+    signature = types.void(out, index, index, index)
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        out_value, at, first, count = args
+        emit = _Emitter(context, builder, index)
+        start = builder.gep(_data(context, builder, out, out_value), [at])
+        numbers = ir.Constant(emit.vector, list(range(emit.lanes)))
+
+        def vector(i: Any, state: list[Any]) -> list[Any]:
+            x = builder.mul(i, lanes)
+            value = builder.add(numbers, emit.splat(builder.add(first, x)))
+            emit.store(value, builder.gep(start, [x]))
+            return []
+
+        lanes = INDEX(emit.lanes)
+        vectors = builder.sdiv(builder.add(count, INDEX(emit.lanes - 1)), lanes)
+        _for(builder, vectors, [], vector)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def find_ends(typingctx, like, seams):
+    """Fill in what pack_tile's seams say beside places; returns how many runs its vectors have.
+
+    One, two, 3 for more, of which vectors have most; 0 if pack_tile cannot read them.
+    """
+    signature = types.int64(like, seams)
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, like.dtype)
+        table, count = _data(context, builder, seams, args[1]), ISA.vectors
+        numbers = list(range(emit.lanes))
+        are: list[Any] = [ir.IntType(1)(1)] * 3
+
+        def entry(i: int) -> Any:
+            return builder.gep(table, [INDEX(i)])
+
+        for v in range(count):
+            first = 2 * count + 1 + v * emit.lanes
+            head, last = (builder.load(entry(i)) for i in (first, first + emit.lanes - 1))
+            tail = builder.sub(last, INDEX(emit.lanes - 1))
+            builder.store(head, entry(v))
+            builder.store(tail, entry(count + v))
+            from_head, from_tail = emit.distances(entry(first), (head, tail))
+            is_one = builder.icmp_signed("==", head, tail)
+            pairs = (
+                (emit.compare("==", from_head, numbers), emit.compare("==", from_tail, numbers)),
+                (emit.compare("<", from_head, emit.lanes), emit.compare(">=", from_tail, 0)),
+            )
+            is_two, can_be = (emit.all(builder.or_(*pair)) for pair in pairs)
+            are = [builder.and_(*each) for each in zip(are, (is_one, is_two, can_be), strict=True)]
+        runs = INDEX(0)
+        for number, is_so in zip((3, 2, 1), reversed(are), strict=True):
+            runs = builder.select(is_so, INDEX(number), runs)
+        builder.store(runs, entry(2 * count))
+        return runs
 
     return signature, codegen
 

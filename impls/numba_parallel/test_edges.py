@@ -102,6 +102,10 @@ SHAPES = [
     ((2, 3, 24, 23), (10, 3, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((2, 3, 30, 44), (9, 3, 5, 5), call(stride=(2, 2), padding=((2, 2), (2, 2)))),
     ((1, 2, 40, 50), (9, 2, 3, 3), call(stride=(3, 3))),
+    # Panels packed by their first tile, whose vectors have several short lines: of images, of a
+    # stride's gradient.
+    ((3, 40, 7, 7), (70, 40, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((3, 66, 13, 9), (20, 66, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)))),
     # A rest of grad_input: rows in the lanes, a kernel's taps in one vector and in two.
     ((1, 96, 7, 7), (70, 96, 1, 1), call()),
     ((1, 96, 14, 14), (80, 96, 1, 1), call()),

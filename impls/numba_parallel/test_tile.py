@@ -12,7 +12,7 @@ import pytest
 from numba import njit, typeof
 from numpy import ndarray
 
-from impls.numba_parallel._strips import find_seams, panel_width
+from impls.numba_parallel._strips import SPARE, find_seams, panel_width
 from impls.numba_parallel._tile import (
     DOTS_TAPS,
     ISA,
@@ -24,6 +24,7 @@ from impls.numba_parallel._tile import (
     WIDE_ROWS,
     WIDE_VECTORS,
     dots,
+    find_ends,
     move_rows,
     pack_columns,
     pack_rows,
@@ -63,8 +64,13 @@ def run_pack_tile(
 
 
 @njit
-def run_find_seams(seams, runs, count, lanes):
-    return find_seams(seams, runs, count, lanes)
+def run_find_seams(like, seams, runs, count):
+    return find_seams(like, seams, runs, count)
+
+
+@njit
+def run_find_ends(like, seams):
+    return find_ends(like, seams)
 
 
 @njit
@@ -163,10 +169,11 @@ def test_the_tile_adds_a_product_of_any_size_and_writes_nothing_else(
             np.testing.assert_array_equal(out, expected, err_msg=f"{rows} x {columns}")
 
 
+@pytest.mark.skipif(ISA.vector_bytes != PACKING_BYTES, reason="panels are packed by AVX-512 only")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("later", [0, 3])
+@pytest.mark.parametrize("runs", [1, 2, 3])
 def test_the_tile_that_packs_reads_across_seams_and_packs_what_it_has_read(
-    dtype: str, later: int
+    dtype: str, runs: int
 ) -> None:
     n, vectors = lanes(dtype), ISA.vectors
     width, generator = vectors * n, np.random.default_rng(8)
@@ -174,19 +181,24 @@ def test_the_tile_that_packs_reads_across_seams_and_packs_what_it_has_read(
     a, held = integers((ISA.rows + 1, TAPS), dtype), integers((ISA.rows + 2, width + 2), dtype)
     b_taps, order = np.array([9, 70, 0, 41, 5]), np.array([3, 0, 4, 1, 2])
     for rows in range(1, ISA.rows + 1):
-        starts = generator.integers(0, 400, vectors)
-        # Of some vectors, as of all where nothing stands later, every lane stands side by side.
-        ends = generator.integers(1, n + 1, vectors) if later else np.full(vectors, n)
-        ends[rows % vectors] = n
+        places = generator.integers(0, 400, (vectors, 1)) + np.arange(n)
+        for v in range(runs > 1, vectors):  # the first is one run
+            if runs == 2:
+                places[v, generator.integers(1, n) :] += generator.integers(1, 90)
+            elif runs > 2:
+                # Any of twice as many, in runs as they come, of which the first begins it.
+                chosen = generator.choice(np.arange(1, 2 * n), n - 1, replace=False)
+                places[v, 1:] = places[v, 0] + np.sort(chosen)
+        seams = np.full(2 * vectors + 1, -1)
+        seams = np.concatenate([seams, places.ravel()])
+        assert run_find_ends(source, seams) == runs
         count, is_first = 1 + rows % (TAPS - 1), rows % 2 == 0
         a_rows = np.minimum(np.arange(ISA.rows + 1), rows) * TAPS
         out, panel = held.copy(), np.full((TAPS + 1) * width, MARK, dtype)
         run_pack_tile(
-            out, panel, source, b_taps, np.array([*starts, *ends, later]), a.ravel(), a_rows, order,
+            out, panel, source, b_taps, seams, a.ravel(), a_rows, order,
             np.arange(ISA.rows + 1) * (width + 2), bias, is_first, rows, count,
         )  # fmt: skip
-        lane = np.arange(n)
-        places = starts[:, None] + lane + later * (lane >= ends[:, None])
         b = source[2 + b_taps[1 : 1 + count, None] + places.ravel()]
         expected = held.copy()
         begin = bias[1 : 1 + rows, None] if is_first else held[1 : 1 + rows, :width]
@@ -196,25 +208,34 @@ def test_the_tile_that_packs_reads_across_seams_and_packs_what_it_has_read(
         assert (panel[count * width :] == MARK).all()
 
 
-def test_seams_are_found_where_a_vector_has_two_runs_at_most_equally_far_apart() -> None:
-    n = ISA.vector_bytes // 4
-    seams = np.zeros(2 * ISA.vectors + 1, np.int64)
+def test_seams_say_where_vectors_stand_and_which_cannot_be_read() -> None:
+    n, vectors = lanes("float32"), ISA.vectors
+    first, width = 2 * vectors + 1, vectors * n
+    seams = np.full(first + width + SPARE, -1)
 
-    def found(*runs: tuple[int, int]) -> list[int] | None:
-        """Seams of runs (offset, length)."""
+    def found(*runs: tuple[int, int]) -> int:
+        """How many runs vectors have, of runs (offset, length); 0 if they cannot be read."""
         table = np.array([(0, 0, 0, length, offset) for offset, length in runs])
-        return seams.tolist() if run_find_seams(seams, table, len(runs), n) else None
+        can_be = run_find_seams(np.ones(1, np.float32), seams, table, len(runs))
+        places = np.concatenate([offset + np.arange(length) for offset, length in runs])
+        np.testing.assert_array_equal(seams[:vectors], places[::n])
+        if len(runs) == 1:  # nothing else is read
+            return int(seams[2 * vectors])
+        np.testing.assert_array_equal(seams[first : first + width], places)
+        np.testing.assert_array_equal(seams[vectors : 2 * vectors], places[n - 1 :: n] - (n - 1))
+        assert can_be == (seams[2 * vectors] > 0)
+        return int(seams[2 * vectors])
 
-    width = ISA.vectors * n
-    whole = [n] * ISA.vectors
-    steps = [v * n for v in range(ISA.vectors)]
-    assert found((7, width)) == [*(7 + step for step in steps), *whole, 0]
-    # A seam between two vectors is none.
-    ahead = [7, *(7 + step + 5 for step in steps[1:])]
-    assert found((7, n), (7 + n + 5, width - n)) == [*ahead, *whole, 0]
-    assert found((7, 1), (7 + 1 + 5, width - 1)) == [*ahead, 1, *whole[1:], 5]
-    assert found((7, 1), (13, 2), (20, width - 3)) is None  # two in a vector
-    assert found((7, 1), (13, n), (13 + n + 11, width - 1 - n)) is None  # unequally far apart
+    assert found((7, width)) == 1
+    assert found((7, n), (7 + n + 5, width - n)) == 1  # the seam is between two vectors
+    assert found((7, 1), (13, width - 1)) == 2
+    assert found((7, 1), (700, n), (90, width - 1 - n)) == 2  # anywhere
+    # Three in a vector: the second within reach of its first element, and one place beyond.
+    assert found((7, 1), (7 + n - 1, 1), (90, width - 2)) == 3
+    assert found((7, 1), (7 + n, 1), (90, width - 2)) == 0
+    # The same of its last, which is 90 + n - 3.
+    assert found((7, 1), (90 - 2, 1), (90, width - 2)) == 3
+    assert found((7, 1), (90 - 3, 1), (90, width - 2)) == 0
 
 
 def test_no_vector_is_alone_in_a_panel_that_another_could_share() -> None:
@@ -426,7 +447,7 @@ def test_the_tile_s_sums_stay_in_registers(
     loops = [body for label, body in blocks if re.search(rf"\tj\w+\s+{re.escape(label)}\n?", body)]
     found = [len(fused.findall(body)) for body in loops]
     if packs:
-        assert found == 2 * [ISA.rows * ISA.vectors]  # with seams and without
+        assert found == 3 * [ISA.rows * ISA.vectors]  # vectors of one run, of two, of more
     else:
         assert ISA.rows * ISA.vectors in found
         assert WIDE_ROWS * WIDE_VECTORS in found
