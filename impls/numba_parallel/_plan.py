@@ -17,8 +17,8 @@ from impls.spec.plan import Shape
 # Taps of a block: its panel (24 KiB of AVX-512 vectors) stays in L1 while it is filled and read.
 # With 192 rows filling took 10 cycles a row, with 128 it took 4.
 BLOCK = 128
-# Pixels of the shortest runs of which a first tile packs a panel: of two vectors' lanes all must be
-# in reach.
+# Pixels of a run, in the mean, from which on panels count as packed by their first tile: a vector
+# of shorter ones often does not lie in what two loads read.
 SHORT_RUN = 4
 # Pixels of one image whose last, beyond whole vectors, are summed apart (_rest.py): at most
 # REST_PIXELS of them.

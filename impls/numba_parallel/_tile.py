@@ -609,9 +609,9 @@ def count_up(typingctx, out, at, first, count):
 
 @intrinsic
 def find_ends(typingctx, like, seams):
-    """Fill in what pack_tile's seams say beside places; returns how many runs its vectors have.
+    """Fill in what seams say beside places; returns how many runs vectors have at most.
 
-    One, two, 3 for more, of which vectors have most; 0 if pack_tile cannot read them.
+    One, two, 3 for more; 0 if pack_tile cannot read them (see find_seams).
     """
     signature = types.int64(like, seams)
 
