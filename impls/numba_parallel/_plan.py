@@ -14,9 +14,13 @@ from impls.numba_parallel._tile import ISA, PACKING_BYTES, SWEPT_HEIGHTS, WIDE_R
 from impls.spec.params import PaddingPairs, Pair
 from impls.spec.plan import Shape
 
-# Taps of a block: its panel (24 KiB of AVX-512 vectors) stays in L1 while it is filled and read.
+# Taps of a block whose panel (24 KiB of AVX-512 vectors) stays in L1 while it is filled and read.
 # With 192 rows filling took 10 cycles a row, with 128 it took 4.
-BLOCK = 128
+PANEL_BLOCK = 128
+# Taps of a block. Where a tile takes 24 cycles for a tap, its panel comes from L2 in time, and sums
+# are moved less often: 0.96 to 0.98 of the time on Zen 4. But what itself comes from afar, pixels
+# or the weight of few, did so 1.02 to 1.2 times as long.
+BLOCK = PANEL_BLOCK if ISA.fused_cycles < 1 else 3 * PANEL_BLOCK
 # Pixels of a run, in the mean, from which on panels count as packed by their first tile: a vector
 # of shorter ones often does not lie in what two loads read.
 SHORT_RUN = 4
@@ -413,6 +417,8 @@ def _correlation(
         most_taps = GAPPED_BLOCK
     elif is_direct and source[3] == 1:
         most_taps = LINEAR_BLOCK
+    elif plan["is_far"] or (rest and 1 < side_taps < sum_taps):
+        most_taps = PANEL_BLOCK
     counts = [len(down.taps) * len(across.taps) for down, across in phases]
     if parts:
         # Whole channels, the same of each part.
@@ -591,8 +597,8 @@ def _is_plain(call: Call) -> bool:
 
 
 def _product_cycles(call: Call, rows: int, columns: int) -> float:
-    """Of a pixel, what a vector takes: half a cycle per row, and packing it about six."""
-    return _vectors(columns, call) * (_ceil(rows, ISA.rows) * ISA.rows / 2 + 6)
+    """Of a pixel, what a vector takes: its multiply-adds, and packing it about six."""
+    return _vectors(columns, call) * (_fused_cycles(rows) + 6)
 
 
 # ------------------------------------------------------------------------------------- sources
@@ -682,7 +688,7 @@ def _live_taps(parts: list[tuple[OutPhase, OutPhase]]) -> int:
 def _apart_cycles(call: Call, pixels: int, runs: int, n_rows: int) -> float:
     """What a tap of so many pixels takes, packed from so many runs.
 
-    Of a vector half a cycle per row, of a run that is packed 2.4, of a panel 4; of a panel that its
+    Of a vector its multiply-adds, of a run that is packed 2.4, of a panel 4; of a panel that its
     first tile packs 5, of short runs 10.
     """
     vectors = _vectors(pixels, call)
@@ -690,7 +696,7 @@ def _apart_cycles(call: Call, pixels: int, runs: int, n_rows: int) -> float:
     packing = 4 * panels + 2.4 * (panels + runs)
     if ISA.vector_bytes == PACKING_BYTES and n_rows > ISA.few_rows and runs * SHORT_RUN <= pixels:
         packing = (5 if runs * call.lanes <= pixels else 10) * panels
-    return vectors * _ceil(n_rows, ISA.rows) * ISA.rows / 2 + packing
+    return vectors * _fused_cycles(n_rows) + packing
 
 
 def _swept_height(call: Call, channels: int) -> int:
@@ -708,7 +714,7 @@ def _together(call: Call, n_images: int, images: int, pixels: int, taps: int) ->
 
     def cost(count: int) -> float:
         moved = MOVE_CYCLES if count > 1 else 0
-        return _vectors(count * pixels, call) / count * (taps / 2 + moved)
+        return _vectors(count * pixels, call) / count * (taps * ISA.fused_cycles + moved)
 
     return min((1, *range(images, 1 + min(2 * images, n_images))), key=cost)
 
@@ -749,14 +755,14 @@ def _is_gapped(
     anyway.
     """
     images, lines, columns = strip
-    rows = _ceil(n_rows, ISA.rows) * ISA.rows
+    fused = _fused_cycles(n_rows)
     apart_cycles = _apart_cycles(call, images * lines * columns - rest, images * lines, n_rows)
     # Of a pixel apart 2 cycles to gather it, and a seventh of a vector.
-    apart_cycles += rest * (0.07 * rows + 2)
+    apart_cycles += rest * (0.14 * fused + 2)
     gapped = _vectors(((images - 1) * copy_lines + lines) * copy_columns, call)
     panel = 6.5 if n_rows >= GAPPED_PACKED_ROWS else 1
     moved = MOVE_CYCLES * n_rows / taps if taps else 0
-    return gapped * (rows / 2 + panel / ISA.vectors + moved) < apart_cycles
+    return gapped * (fused + panel / ISA.vectors + moved) < apart_cycles
 
 
 def _lanes(call: Call, source: Shape, axes: tuple[Axis, Axis], most_pixels: int) -> dict[str, int]:
@@ -832,8 +838,9 @@ def _division(
         height = lines / strips if strips > call.threads else _ceil(lines, strips)
         pixels = int(images * height * columns)
         vectors = _vectors(max(1, pixels - rest), call)
-        # Of a tap, a vector takes half a cycle per row, and packing it about two.
-        return _ceil(count, call.threads) * vectors * (_ceil(tiles, parts) * ISA.rows / 2 + 2)
+        # Of a tap, a vector takes its multiply-adds, and packing it about two.
+        rows = _ceil(tiles, parts) * ISA.rows
+        return _ceil(count, call.threads) * vectors * (_fused_cycles(rows) + 2)
 
     choices = [
         (each, more, parts)
@@ -863,7 +870,7 @@ def _product_tasks(
         return (
             _ceil(count, call.threads)
             * _vectors(_ceil(vectors, across) * call.lanes, call)
-            * (_ceil(tiles, down) * ISA.rows / 2 + 6)
+            * (_fused_cycles(_ceil(tiles, down) * ISA.rows) + 6)
         )
 
     choices = [
@@ -885,6 +892,11 @@ def _product_tasks(
         _ceil(task["end_column"], taps) - task["first_column"] // taps for task in tasks
     )  # fmt: skip
     return tasks, seen
+
+
+def _fused_cycles(rows: int) -> float:
+    """What a vector's multiply-adds with so many rows take, of which tiles are filled up."""
+    return _ceil(rows, ISA.rows) * ISA.rows * ISA.fused_cycles
 
 
 def _vectors(pixels: int, call: Call) -> float:

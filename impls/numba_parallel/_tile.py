@@ -41,12 +41,14 @@ class Isa(NamedTuple):
 
     vector_bytes: of one register. rows, vectors: of the tile; 29 of 32 registers are the most that
     LLVM 22 allocates without spilling. few_rows: of the tile for at most as many rows.
+    fused_cycles: what the fused multiply-add of a register takes.
     """
 
     vector_bytes: int
     rows: int
     few_rows: int
     vectors: int
+    fused_cycles: float = 0.5
 
 
 def host_isa() -> Isa:
@@ -56,7 +58,10 @@ def host_isa() -> Isa:
         said = llvmlite.binding.get_host_cpu_features().flatten()
     features = said.split(",")
     if "+avx512f" in features:
-        return Isa(vector_bytes=64, rows=8, few_rows=4, vectors=3)
+        name = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+        # Zen 4 computes the halves of a register one after the other.
+        fused_cycles = 1 if name == "znver4" else 0.5
+        return Isa(vector_bytes=64, rows=8, few_rows=4, vectors=3, fused_cycles=fused_cycles)
     if "+avx2" in features and "+fma" in features:
         return Isa(vector_bytes=32, rows=6, few_rows=3, vectors=2)
     if "+neon" in features:

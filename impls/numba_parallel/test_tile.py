@@ -425,7 +425,7 @@ def assembly(dtype: str, packs: bool) -> str:
 
 # LLVM's passes ask the processor's name too: for znver5 it unrolled the tile, which then took four
 # times as long.
-@pytest.mark.parametrize("processor", ["this", "sapphirerapids", "znver3", "znver5"])
+@pytest.mark.parametrize("processor", ["this", "sapphirerapids", "znver3", "znver4", "znver5"])
 @pytest.mark.parametrize("dtype, suffix", [("float32", "ps"), ("float64", "pd")])
 @pytest.mark.parametrize("packs", [False, True])
 def test_the_tile_s_sums_stay_in_registers(
