@@ -1,6 +1,7 @@
 """The kernels in Numba: dense convolutions around a register tile, the rest parallel over planes.
 
     _tile.py   the tile and what fills its panels, as vector instructions
+    _axes.py   how windows look at their source, axis by axis
     _plan.py   where operands stand and how work is divided, as tables
     _strips.py strips of the source, and panels made of them
     _dense.py  the drivers: convolution, its gradients, transposed convolution, linear
@@ -67,9 +68,9 @@ import numpy as np
 from numpy import ndarray
 
 from impls.numba_parallel import _dense, _lanes, _pool, _thin
+from impls.numba_parallel._axes import Call
 from impls.numba_parallel._jit import Kernel, available_threads, is_parallel, launch
 from impls.numba_parallel._plan import (
-    Call,
     forward_tables,
     grad_input_tables,
     grad_weight_tables,

@@ -10,8 +10,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from impls.numba_parallel._axes import (
+    Axis,
+    Call,
+    OutPhase,
+    Tap,
+    TapPart,
+    backward_axes,
+    ceil,
+    forward_axes,
+    live_phases,
+    source_places,
+    tap_part,
+)
 from impls.numba_parallel._tile import ISA, PACKING_BYTES, SWEPT_HEIGHTS, WIDE_ROWS, WIDE_VECTORS
-from impls.spec.params import PaddingPairs, Pair
+from impls.spec.params import Pair
 from impls.spec.plan import Shape
 
 # Taps of a block whose panel (24 KiB of AVX-512 vectors) stays in L1 while it is filled and read.
@@ -135,132 +148,9 @@ OUT_PHASE = _record("first_tap", "end_tap", "block", "rows", "columns", "row_at"
 PART = _record("first_pixel", "rows", "columns", "seen_at")
 
 
-class Call(NamedTuple):
-    """A convolution, forward or backward, by what its tables depend on.
-
-    input, weight, output: shapes of the convolution, (N, C, H, W), (O, C // groups, R, S) and
-    (N, O, P, Q), whichever of them is computed.
-    """
-
-    input: Shape
-    weight: Shape
-    output: Shape
-    stride: Pair
-    padding: PaddingPairs
-    dilation: Pair
-    groups: int
-    itemsize: int
-    threads: int
-
-    @property
-    def lanes(self) -> int:
-        """Elements of a vector."""
-        return ISA.vector_bytes // self.itemsize
-
-
 def is_thin(rows: int, groups: int) -> bool:
     """Whether a group has so few of all rows that a tile would be mostly empty."""
     return groups > 1 and rows // groups < THIN_ROWS
-
-
-class Tap(NamedTuple):
-    """One tap of an axis: its number, the source phase it reads, places after the window's."""
-
-    number: int
-    phase: int
-    shift: int
-
-
-class OutPhase(NamedTuple):
-    """Output places first, first + out_step, ... of an axis, and the taps that reach them."""
-
-    first: int
-    places: int
-    taps: list[Tap]
-
-
-class TapPart(NamedTuple):
-    """Places of an axis that have one tap in the source, and how far from them it reads."""
-
-    first: int
-    places: int
-    shift: int
-
-
-class Axis(NamedTuple):
-    """How the windows of one axis look at the source.
-
-    step: source places from window to window. phases: remainders modulo step that any tap reads,
-    each a plane of the copy. before: zeros before the source. halo: places that the last window
-    reaches beyond its own. out_step: output places from one window's to the next's.
-    """
-
-    step: int
-    phases: list[int]
-    before: int
-    halo: int
-    out_step: int
-    out_phases: list[OutPhase]
-
-
-def _forward_axes(call: Call) -> tuple[Axis, Axis]:
-    """Tap r of window p reads p * stride + r * dilation - before."""
-    made = []
-    for kernel, stride, (before, _), dilation, count in zip(
-        call.weight[2:], call.stride, call.padding, call.dilation, call.output[2:], strict=True
-    ):
-        reach = [r * dilation for r in range(kernel)]
-        phases = sorted({far % stride for far in reach})
-        taps = [
-            Tap(r, phases.index(far % stride), far // stride) for r, far in enumerate(reach)
-        ]  # fmt: skip
-        made.append(Axis(stride, phases, before, taps[-1].shift, 1, [OutPhase(0, count, taps)]))
-    return made[0], made[1]
-
-
-def _backward_axes(call: Call) -> tuple[Axis, Axis]:
-    """Place i gathers tap r from window p where p * stride + r * dilation = i + before.
-
-    The places with one remainder of i + before modulo stride share their taps: a phase.
-    """
-    made = []
-    for kernel, stride, (before, _), dilation, size in zip(
-        call.weight[2:], call.stride, call.padding, call.dilation, call.input[2:], strict=True
-    ):
-        out_phases = []
-        for phase in range(stride):
-            first = (phase - before) % stride
-            window = (first + before) // stride
-            taps = [
-                Tap(r, 0, window - r * dilation // stride)
-                for r in range(kernel)
-                if r * dilation % stride == phase
-            ]
-            out_phases.append(OutPhase(first, max(0, _ceil(size - first, stride)), taps))
-        shifts = [tap.shift for out_phase in out_phases for tap in out_phase.taps]
-        low = min(shifts)
-        moved = [
-            each._replace(taps=[tap._replace(shift=tap.shift - low) for tap in each.taps])
-            for each in out_phases
-        ]
-        made.append(Axis(1, [0], -low, max(shifts) - low, stride, moved))
-    return made[0], made[1]
-
-
-def _live(axis: Axis, size: int) -> list[OutPhase]:
-    """Places that the same taps reach within a source of that size; shifts are of its places."""
-    (phase,) = axis.out_phases
-    shifts = [tap.shift - axis.before for tap in phase.taps]
-    edges = {edge for shift in shifts for edge in (-shift, size - shift)}
-    inner = sorted(edge for edge in edges if 0 < edge < phase.places)
-    return [
-        OutPhase(first, end - first, [
-            Tap(tap.number, 0, first + shift)
-            for tap, shift in zip(phase.taps, shifts, strict=True)
-            if 0 <= first + shift < size
-        ])
-        for first, end in pairwise([0, *inner, phase.places])
-    ]  # fmt: skip
 
 
 class CorrelationTables(NamedTuple):
@@ -281,7 +171,7 @@ def forward_tables(call: Call) -> CorrelationTables:
     _, in_group, kernel_h, kernel_w = call.weight
     taps = kernel_h * kernel_w
     return _correlation(
-        call, call.input, call.output, _forward_axes(call),
+        call, call.input, call.output, forward_axes(call),
         group=call.output[1] // call.groups * in_group * taps, row=in_group * taps, channel=taps,
     )  # fmt: skip
 
@@ -291,7 +181,7 @@ def grad_input_tables(call: Call) -> CorrelationTables:
     out_channels, in_group, kernel_h, kernel_w = call.weight
     taps = kernel_h * kernel_w
     return _correlation(
-        call, call.output, call.input, _backward_axes(call),
+        call, call.output, call.input, backward_axes(call),
         group=out_channels // call.groups * in_group * taps, row=taps, channel=in_group * taps,
     )  # fmt: skip
 
@@ -318,7 +208,7 @@ def _correlation(
     sum_taps = channels * kernel_taps
     if images > 1 and not parts:
         images = _together(call, source[0], images, lines * columns, sum_taps)
-    strip_rows = _ceil(lines, strips)
+    strip_rows = ceil(lines, strips)
     is_spread = vertical.out_step * horizontal.out_step > 1 and not thin
     # Of the weight, taps lie side by side: as forward reads it, all of a row.
     side_taps = sum_taps if channel == kernel_taps else kernel_taps
@@ -335,7 +225,7 @@ def _correlation(
         strips = 1
         if is_packed:
             # A task goes over all strips: it packs its rows of the weight once.
-            fewest = _ceil(n_rows, rows_at_once)
+            fewest = ceil(n_rows, rows_at_once)
     shared = _shared(axes, source)
     is_gapped = horizontal.halo > 0 and not (thin or parts) and _is_gapped(
         call, (images, strip_rows, columns), strip_rows + vertical.halo - shared[0],
@@ -350,7 +240,7 @@ def _correlation(
     if not is_spread and (images > 1 or is_gapped or parts):
         line = copy_columns if is_gapped else columns
         rows_at_once = TOGETHER_BYTES // (images * strip_rows * line * call.itemsize)
-    rows_at_once = max(1, _ceil(rows_at_once, ISA.rows)) * ISA.rows
+    rows_at_once = max(1, ceil(rows_at_once, ISA.rows)) * ISA.rows
     is_one_run = is_gapped or (images == 1 and not horizontal.halo and not parts)
     vectors = WIDE_VECTORS if n_rows <= WIDE_ROWS and is_one_run else ISA.vectors
     if thin:
@@ -373,7 +263,7 @@ def _correlation(
         for g, m, end_m in cut_rows
         for strip in _cut(source[0], images, lines, strips)
     ]
-    copy_lines = min(strip_rows, _ceil(lines, strips)) + vertical.halo
+    copy_lines = min(strip_rows, ceil(lines, strips)) + vertical.halo
     plan, seen_channel = _source(
         call, source, axes, is_direct, channels, images, copy_lines, copy_columns,
         (shared[0] if strips == 1 else 0, shared[1]),
@@ -475,7 +365,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
     all_rows, channels = call.weight[:2]
     taps = prod(call.weight[2:])
     lines, columns = call.output[2:]
-    axes = vertical, horizontal = _forward_axes(call)
+    axes = vertical, horizontal = forward_axes(call)
     thin = is_few or is_thin(all_rows, call.groups)
     n_rows = all_rows // call.groups
     parts = [] if thin else _tap_parts(call, axes)
@@ -502,7 +392,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
     line_bytes = max(seen_channels * planes * copy_columns, n_rows * columns) * call.itemsize
     together = 1 if thin else call.input[0]
     images, cuts = _strips(together, lines, columns, 0 if parts else line_bytes, vertical.halo)
-    tallest = _ceil(lines, cuts)
+    tallest = ceil(lines, cuts)
     plan, seen_channel = _source(
         call, call.input, axes, is_direct, seen_channels, images, tallest + vertical.halo,
         copy_columns, (0, 0),
@@ -544,7 +434,7 @@ def _tap_parts(call: Call, axes: tuple[Axis, Axis]) -> list[tuple[TapPart, TapPa
     if call.stride != (1, 1) or not 1 < taps <= MOST_PARTS:
         return []
     down, across = (
-        [_tap_part(tap, axis, size) for tap in axis.out_phases[0].taps]
+        [tap_part(tap, axis, size) for tap in axis.out_phases[0].taps]
         for axis, size in zip(axes, call.input[2:], strict=True)
     )
     parts = list(product(down, across))
@@ -553,12 +443,6 @@ def _tap_parts(call: Call, axes: tuple[Axis, Axis]) -> list[tuple[TapPart, TapPa
     live_cycles = (images * live + INTERLEAVED_PIXELS * taps) * _vectors(channels, call)
     cycles = images * pixels * _vectors(channels * taps, call)
     return parts if live_cycles < LIVE_PIXELS * cycles else []
-
-
-def _tap_part(tap: Tap, axis: Axis, size: int) -> TapPart:
-    shift = tap.shift - axis.before
-    first, end = max(0, -shift), min(axis.out_phases[0].places, size - shift)
-    return TapPart(first, max(0, end - first), shift)
 
 
 def _part_pixels(
@@ -594,7 +478,7 @@ def _is_swapped(call: Call) -> bool:
 def _is_plain(call: Call) -> bool:
     """Whether it is a 1 x 1 layer, without groups, whose output's pixels are the input's."""
     _, _, height, width = call.output
-    return call.groups == 1 and _is_direct(_forward_axes(call), call.input, (height, width))
+    return call.groups == 1 and _is_direct(forward_axes(call), call.input, (height, width))
 
 
 def _product_cycles(call: Call, rows: int, columns: int) -> float:
@@ -664,7 +548,7 @@ def _live_parts(
     """
     if call.stride != (1, 1):
         return []
-    down, across = (_live(axis, size) for axis, size in zip(axes, source[2:], strict=True))
+    down, across = (live_phases(axis, size) for axis, size in zip(axes, source[2:], strict=True))
     parts = list(product(down, across)) if len(down) * len(across) <= MOST_PARTS else []
     if not all(rows.taps and columns.taps for rows, columns in parts):
         return []
@@ -736,7 +620,7 @@ def _rest(call: Call, pixels: int, n_rows: int, is_by_rows: bool) -> int:
     is_by_rows: with rows in the lanes.
     """
     rest = pixels % call.lanes
-    tiles = _ceil(n_rows, ISA.rows)
+    tiles = ceil(n_rows, ISA.rows)
     # An image with a rest is cut by rows alone, and there is no half of three tiles.
     has_halves = pixels < 64 or tiles % 2 == 0 or tiles > 16
     has_vectors = not is_by_rows or n_rows % call.lanes == 0
@@ -776,7 +660,7 @@ def _lanes(call: Call, source: Shape, axes: tuple[Axis, Axis], most_pixels: int)
     if not is_depthwise or not all(phase.taps and phase.places for phase in phases):
         return {}
     rows, columns = (
-        max((phase.places - 1) * axis.step + max(_far(axis, phase.taps)) + 1
+        max((phase.places - 1) * axis.step + max(source_places(axis, phase.taps)) + 1
             for phase in axis.out_phases)
         for axis in axes
     )  # fmt: skip
@@ -785,18 +669,13 @@ def _lanes(call: Call, source: Shape, axes: tuple[Axis, Axis], most_pixels: int)
     return {"in_lanes": 1, "copy_columns": columns, "copy_size": rows * columns * call.lanes}
 
 
-def _far(axis: Axis, taps: list[Tap]) -> list[int]:
-    """Where taps read from their window's place on, of a source not taken apart into phases."""
-    return [tap.shift * axis.step + axis.phases[tap.phase] for tap in taps]
-
-
 def _offsets(
     down: list[Tap], across: list[Tap], axes: tuple[Axis, Axis], plan: dict[str, int], lanes: int
 ) -> list[int]:
     """Where each tap reads, from where its window stands in the copy."""
     vertical, horizontal = axes
     if plan["in_lanes"]:
-        places = product(_far(vertical, down), _far(horizontal, across))
+        places = product(source_places(vertical, down), source_places(horizontal, across))
         return [(r * plan["copy_columns"] + s) * lanes for r, s in places]
     return [
         (r.phase * len(horizontal.phases) + s.phase) * plan["copy_plane"]
@@ -814,11 +693,11 @@ def _strips(n_images: int, lines: int, columns: int, line_bytes: int, halo: int)
     """(images put together in one strip, strips that one image is cut into)."""
     pixels = lines * columns
     if pixels < STRIP_PIXELS:
-        return min(n_images, _ceil(STRIP_PIXELS, pixels)), 1
+        return min(n_images, ceil(STRIP_PIXELS, pixels)), 1
     if not line_bytes:
         return 1, 1
-    room = max(_ceil(STRIP_PIXELS, columns), STRIP_BYTES // line_bytes - halo)
-    return 1, _ceil(lines, room)
+    room = max(ceil(STRIP_PIXELS, columns), STRIP_BYTES // line_bytes - halo)
+    return 1, ceil(lines, room)
 
 
 def _division(
@@ -830,24 +709,24 @@ def _division(
     fewest: parts of the rows at least. rest: pixels that need no vector. Where
     there are such, an image is not cut: no sum may depend on the number of threads.
     """
-    tiles = _ceil(n_rows, ISA.rows)
+    tiles = ceil(n_rows, ISA.rows)
 
     def cost(choice: tuple[int, int, int]) -> float:
         images, strips, parts = choice
-        count = call.groups * _ceil(n_images, images) * strips * parts
+        count = call.groups * ceil(n_images, images) * strips * parts
         # Of one strip a thread the tallest counts, of many all.
-        height = lines / strips if strips > call.threads else _ceil(lines, strips)
+        height = lines / strips if strips > call.threads else ceil(lines, strips)
         pixels = int(images * height * columns)
         vectors = _vectors(max(1, pixels - rest), call)
         # Of a tap, a vector takes its multiply-adds, and packing it about two.
-        rows = _ceil(tiles, parts) * ISA.rows
-        return _ceil(count, call.threads) * vectors * (_fused_cycles(rows) + 2)
+        rows = ceil(tiles, parts) * ISA.rows
+        return ceil(count, call.threads) * vectors * (_fused_cycles(rows) + 2)
 
     choices = [
         (each, more, parts)
         for each in sorted({images, max(1, min(images, n_images // call.threads))})
         for more in sorted(
-            {strips, strips if rest else min(lines, _ceil(strips, call.threads) * call.threads)}
+            {strips, strips if rest else min(lines, ceil(strips, call.threads) * call.threads)}
         )
         for parts in range(fewest, 1 + min(fewest + call.threads - 1, tiles))
     ]
@@ -861,17 +740,17 @@ def _product_tasks(
 
     most: columns of a task at most.
     """
-    tiles, vectors = _ceil(n_rows, ISA.rows), _ceil(n_columns, call.lanes)
-    fewest = _ceil(vectors, max(1, most // call.lanes))
+    tiles, vectors = ceil(n_rows, ISA.rows), ceil(n_columns, call.lanes)
+    fewest = ceil(vectors, max(1, most // call.lanes))
 
     def cost(choice: Pair) -> float:
         across, down = choice
         count = call.groups * across * down
         # As in _product_cycles, of the busiest thread.
         return (
-            _ceil(count, call.threads)
-            * _vectors(_ceil(vectors, across) * call.lanes, call)
-            * (_fused_cycles(_ceil(tiles, down) * ISA.rows) + 6)
+            ceil(count, call.threads)
+            * _vectors(ceil(vectors, across) * call.lanes, call)
+            * (_fused_cycles(ceil(tiles, down) * ISA.rows) + 6)
         )
 
     choices = [
@@ -890,19 +769,19 @@ def _product_tasks(
         for m, end_m in pairwise(_cuts(n_rows, down, ISA.rows))
     ]  # fmt: skip
     seen = max(
-        _ceil(task["end_column"], taps) - task["first_column"] // taps for task in tasks
+        ceil(task["end_column"], taps) - task["first_column"] // taps for task in tasks
     )  # fmt: skip
     return tasks, seen
 
 
 def _fused_cycles(rows: int) -> float:
     """What a vector's multiply-adds with so many rows take, of which tiles are filled up."""
-    return _ceil(rows, ISA.rows) * ISA.rows * ISA.fused_cycles
+    return ceil(rows, ISA.rows) * ISA.rows * ISA.fused_cycles
 
 
 def _vectors(pixels: int, call: Call) -> float:
     """How many vectors are summed; fewer than a tile has take a little longer each, one by half."""
-    vectors = _ceil(pixels, call.lanes)
+    vectors = ceil(pixels, call.lanes)
     return vectors + (0.5 if vectors == 1 else 0.15 if vectors % ISA.vectors else 0)
 
 
@@ -921,17 +800,13 @@ def _cut_groups(call: Call, n_rows: int) -> list[Pair]:
 
 def _cuts(size: int, parts: int, unit: int) -> list[int]:
     """Where `size` is cut into parts of whole units; the largest has ceil(units / parts)."""
-    units = _ceil(size, unit)
-    return [min(size, _ceil(units * i, parts) * unit) for i in range(parts + 1)]
+    units = ceil(size, unit)
+    return [min(size, ceil(units * i, parts) * unit) for i in range(parts + 1)]
 
 
 def _even(size: int, limit: int) -> int:
     """The size of equal blocks, none above the limit."""
-    return max(1, _ceil(size, max(1, _ceil(size, limit))))
-
-
-def _ceil(size: int, step: int) -> int:
-    return -(-size // step)
+    return max(1, ceil(size, max(1, ceil(size, limit))))
 
 
 def _rows(offsets: list[int]) -> ndarray:
