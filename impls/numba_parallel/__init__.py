@@ -7,6 +7,7 @@
     _dense.py  the drivers: convolution, its gradients, transposed convolution, linear
     _rest.py   pixels that are too few for a vector
     _spread.py the same where a stride sets the pixels of the result apart
+    _turned.py the same with pixels for rows: nothing is copied, no tap in the padding is summed
     _lanes.py  depthwise layers of small planes: a channel in each lane
     _thin.py   where a tile would be mostly empty: depthwise layers, linear ones of few rows
     _pool.py   pools, relu, patches
@@ -51,6 +52,12 @@ parts that the same taps reach (at 28 x 28 with a dilation of 12 nine: 12, 4 and
 columns, of 4 to 9 taps), and a weight's gradient tap by tap, each over the pixels that have it.
 Nothing is copied: no window of a part leaves the source.
 
+Small planes have many windows at their edges without a dilation too: of 7 x 7 pixels and a 3 x 3
+kernel a fifth of the taps lie in the padding. Where more work is spared than it costs, forward and
+grad_input are turned around: a tile's rows are 8 pixels, any that have the same taps, and its
+vectors hold 48 output channels; the panel is packed of the weight, once for all pixels of some
+images, and the sums are transposed when they are written. A stride needs no phases then.
+
 Every sum has one order whatever the number of threads: a task owns its part of the output, and the
 parts meet at whole tiles. How fast this is, and what limits it: SPEED.md.
 
@@ -67,10 +74,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from impls.numba_parallel import _dense, _lanes, _pool, _thin
+from impls.numba_parallel import _dense, _lanes, _pool, _thin, _turned
 from impls.numba_parallel._axes import Call
 from impls.numba_parallel._jit import Kernel, available_threads, is_parallel, launch
 from impls.numba_parallel._plan import (
+    TurnedTables,
     forward_tables,
     grad_input_tables,
     grad_weight_tables,
@@ -266,13 +274,16 @@ def _job(
     work = prod(output) * prod(weight[1:]) // speed
     threads = threads if is_parallel(work) else 1
     call = Call(input, weight, output, stride, padding, dilation, groups, dtype.itemsize, threads)
-    module = _dense
+    kernel = _dense.multiply if make is grad_weight_tables else _dense.correlate
     params: tuple[Any, ...] = ()
     if input[0]:
-        plans, tasks, *others = make(call)
-        module = _lanes if plans[0]["in_lanes"] else _dense
-        params = (plans, tasks, *others, 0, len(tasks))
-    kernel = module.multiply if make is grad_weight_tables else module.correlate
+        tables = make(call)
+        plans, tasks, *_ = tables
+        if isinstance(tables, TurnedTables):
+            kernel = _turned.correlate
+        elif plans[0]["in_lanes"]:
+            kernel = _lanes.multiply if make is grad_weight_tables else _lanes.correlate
+        params = (*tables, 0, len(tasks))
     return Job(kernel, work, output, np.zeros(rows, dtype), params)
 
 

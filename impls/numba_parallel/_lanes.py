@@ -35,7 +35,7 @@ def _find_channels(channels, rows, m, end_m):
 
 
 @lean
-def _to_lanes(values, places, source, at, channels, count):
+def to_lanes(values, places, source, at, channels, count):
     """values[places[j] + lane] = source[at + channels[lane] + j], for j < count."""
     lanes = len(channels)
     for j in range(0, count, lanes):
@@ -43,7 +43,7 @@ def _to_lanes(values, places, source, at, channels, count):
 
 
 @lean
-def _from_lanes(out, at, channels, n_channels, values, pixels, count):
+def from_lanes(out, at, channels, n_channels, values, pixels, count):
     """out[at + channels[lane] + j] = values[pixels[j] + lane], for j < count and some lanes."""
     lanes = len(channels)
     if count < lanes:
@@ -88,13 +88,13 @@ def _sum_planes(
     for m in range(task.first_m, task.end_m, lanes):
         count = min(lanes, task.end_m - m)
         _find_channels(channels, a_rows, m, task.end_m)
-        _to_lanes(weights, ordered, a, 0, channels, len(ordered))
+        to_lanes(weights, ordered, a, 0, channels, len(ordered))
         for i in range(lanes):
             starts[i] = bias[min(m + i, task.end_m - 1)]
         for n in range(task.first_image, task.end_image):
             for i in range(lanes):
                 channels[i] = min(m + i, task.end_m - 1) * plan.source_channel
-            _to_lanes(values, places, source, n * plan.source_image, channels, len(places))
+            to_lanes(values, places, source, n * plan.source_image, channels, len(places))
             for p in range(len(parts)):
                 part = parts[p]
                 sum_lanes(
@@ -104,7 +104,7 @@ def _sum_planes(
                     part.end_tap - part.first_tap, part.rows, part.columns,
                 )  # fmt: skip
             _find_channels(channels, out_rows, m, task.end_m)
-            _from_lanes(out, n * plan.out_image, channels, count, sums, pixels, windows)
+            from_lanes(out, n * plan.out_image, channels, count, sums, pixels, windows)
 
 
 @tasked
@@ -147,15 +147,15 @@ def _dot_planes(
         for n in range(strips[0].first_image, strips[len(strips) - 1].end_image):
             for i in range(lanes):
                 channels[i] = min(m + i, task.end_m - 1) * plan.source_channel
-            _to_lanes(values, places, source, n * plan.source_image, channels, len(places))
+            to_lanes(values, places, source, n * plan.source_image, channels, len(places))
             _find_channels(channels, a_rows, m, task.end_m)
-            _to_lanes(grads, pixels, a, n * plan.out_image, channels, rows * plan.out_columns)
+            to_lanes(grads, pixels, a, n * plan.out_image, channels, rows * plan.out_columns)
             dot_lanes(
                 sums, values, plan.step_h * plan.copy_columns * lanes, plan.step_w * lanes,
                 source_taps, taps, grads, rows, plan.out_columns,
             )  # fmt: skip
         _find_channels(channels, out_rows, m, task.end_m)
-        _from_lanes(out, 0, channels, min(lanes, task.end_m - m), sums, pixels, taps)
+        from_lanes(out, 0, channels, min(lanes, task.end_m - m), sums, pixels, taps)
 
 
 @tasked

@@ -126,6 +126,19 @@ INTERLEAVED_PIXELS = 16
 TOGETHER_BYTES = 1 << 21
 
 
+# Bytes of what tiles of a correlation turned around go over, so that it stays in L2: the sums of
+# some images, and a block's channels of their source.
+TURNED_BYTES = 1 << 20
+# Cycles that packing a value of its weight takes, and moving one of its sums.
+TURNED_PACK_CYCLES = 0.7
+TURNED_MOVE_CYCLES = 1.5
+# Cycles that putting together a value of a stride's gradient takes elsewhere, and reading one of
+# its weight by each phase.
+SPREAD_CYCLES, SPREAD_WEIGHT_CYCLES = 1.0, 1.4
+# Share of the work below which a correlation is turned around.
+TURNED_SHARE = 0.99
+
+
 def _record(*names: str) -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in names])
 
@@ -144,6 +157,15 @@ STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
 PRODUCT = _record("group", "first_m", "end_m", "first_column", "end_column")
 OUT_PHASE = _record("first_tap", "end_tap", "block", "rows", "columns", "row_at", "column_at")
+# Of a correlation turned around: of its source, its weight and its sums.
+TURNED = _record(
+    "channels", "source_image", "source_channel", "step_row", "step_column", "a_group", "a_column",
+    "a_channel", "taps", "block", "group_columns", "out_image", "out_row", "out_column", "pixels",
+    "images", "places",
+)  # fmt: skip
+TURNED_TASK = _record("group", "first_column", "end_column", "first_image", "end_image")
+# Pixels that have the same taps: where the first has its sums, among those of its image.
+TURNED_PART = _record("first_pixel", "rows", "columns", "place", "first_tap", "taps")
 # Pixels of the output that a weight's gradient sums over, and what windows see of the source there.
 PART = _record("first_pixel", "rows", "columns", "seen_at")
 
@@ -166,7 +188,17 @@ class CorrelationTables(NamedTuple):
     phases: ndarray
 
 
-def forward_tables(call: Call) -> CorrelationTables:
+class TurnedTables(NamedTuple):
+    """The arguments of _turned.correlate after its arrays."""
+
+    plans: ndarray
+    tasks: ndarray
+    source_taps: ndarray
+    panel_taps: ndarray
+    parts: ndarray
+
+
+def forward_tables(call: Call) -> CorrelationTables | TurnedTables:
     """Rows are output channels, their sums run over input channels and taps."""
     _, in_group, kernel_h, kernel_w = call.weight
     taps = kernel_h * kernel_w
@@ -176,7 +208,7 @@ def forward_tables(call: Call) -> CorrelationTables:
     )  # fmt: skip
 
 
-def grad_input_tables(call: Call) -> CorrelationTables:
+def grad_input_tables(call: Call) -> CorrelationTables | TurnedTables:
     """Rows are input channels, their sums run over output channels and taps."""
     out_channels, in_group, kernel_h, kernel_w = call.weight
     taps = kernel_h * kernel_w
@@ -189,7 +221,7 @@ def grad_input_tables(call: Call) -> CorrelationTables:
 def _correlation(
     call: Call, source: Shape, out: Shape, axes: tuple[Axis, Axis], *,
     group: int, row: int, channel: int,
-) -> CorrelationTables:  # fmt: skip
+) -> CorrelationTables | TurnedTables:  # fmt: skip
     """group, row, channel: strides of the weight by group, row and source channel."""
     vertical, horizontal = axes
     channels, n_rows = source[1] // call.groups, out[1] // call.groups
@@ -197,6 +229,9 @@ def _correlation(
     columns = max(phase.places for phase in horizontal.out_phases)
     thin = is_thin(out[1], call.groups)
     parts = [] if thin else _live_parts(call, source, axes, n_rows)
+    turned = _turned(call, source, out, axes, parts, group=group, row=row, channel=channel)
+    if turned:
+        return turned
     copy_columns = source[3] if parts else columns + horizontal.halo
     is_near = source[3] == 1 or prod(source[1:]) * call.itemsize <= DIRECT_BYTES
     is_direct = bool(parts) or (is_near and not thin and _is_direct(axes, source, (lines, columns)))
@@ -334,6 +369,132 @@ def _correlation(
         ),
         phases=np.array([(y, x) for y in vertical.phases for x in horizontal.phases]),
     )
+
+
+def _turned(
+    call: Call, source: Shape, out: Shape, axes: tuple[Axis, Axis],
+    parts: list[tuple[OutPhase, OutPhase]], *, group: int, row: int, channel: int,
+) -> TurnedTables | None:  # fmt: skip
+    """The tables of a correlation turned around, if that is less work.
+
+    parts: of an image, in which it would be summed otherwise, if any.
+    """
+    vertical, horizontal = axes
+    n_images, plane = source[0], prod(out[2:])
+    channels, n_columns = source[1] // call.groups, out[1] // call.groups
+    kernel_taps = prod(call.weight[2:])
+    down, across = (live_phases(axis, size) for axis, size in zip(axes, source[2:], strict=True))
+    live = [
+        (r, c) for r, c in product(down, across) if r.taps and c.taps and r.places and c.places
+    ]  # fmt: skip
+    block = _even(channels, max(1, BLOCK // kernel_taps))
+    image_bytes = (plane * ISA.vectors * call.lanes + block * prod(source[2:])) * call.itemsize
+    most_images = TURNED_BYTES // image_bytes
+    if len(live) > MOST_PARTS or not live or n_columns < call.lanes or not most_images:
+        return None
+
+    def cycles(each: int, width: int) -> float:
+        return _turned_cycles(call, live, each, most_images, channels, width, plane)
+
+    def cost(choice: Pair) -> float:
+        """What the busiest thread takes."""
+        apart, pieces = choice
+        width = ceil(ceil(n_columns, call.lanes), pieces) * call.lanes
+        rounds = ceil(call.groups * apart * pieces, call.threads)
+        return rounds * cycles(ceil(n_images, apart), width)
+
+    straight = _straight_cycles(call, n_images, axes, n_columns, channels, parts)
+    if cycles(n_images, n_columns) > TURNED_SHARE * straight:
+        return None
+    choices = product(
+        range(1, 1 + min(call.threads, n_images)),
+        range(1, 1 + min(call.threads, ceil(n_columns, call.lanes))),
+    )
+    apart, pieces = min(choices, key=cost)
+    images = _even(ceil(n_images, apart), most_images)
+    order = np.arange(block)[:, None]
+    lanes = ISA.vectors * call.lanes
+    source_taps, panel_taps, records = [], [], []
+    first_pixel = first_tap = 0
+    for rows, columns in live:
+        taps = list(product(rows.taps, columns.taps))
+        seen = [r.shift * source[3] + c.shift for r, c in taps]
+        numbers = [r.number * call.weight[3] + c.number for r, c in taps]
+        source_taps.append((order * prod(source[2:]) + np.array(seen)).ravel())
+        panel_taps.append(((order * kernel_taps + np.array(numbers)) * lanes).ravel())
+        records.append(
+            {
+                "first_pixel": first_pixel, "rows": rows.places, "columns": columns.places,
+                "place": rows.first * out[3] + columns.first, "first_tap": first_tap,
+                "taps": len(taps),
+            }
+        )  # fmt: skip
+        first_pixel += images * rows.places * columns.places + ISA.rows
+        first_tap += block * len(taps)
+    plan = {
+        "channels": channels, "source_image": prod(source[1:]), "source_channel": prod(source[2:]),
+        "step_row": vertical.step * source[3], "step_column": horizontal.step, "a_group": group,
+        "a_column": row, "a_channel": channel, "taps": kernel_taps, "block": block,
+        "group_columns": n_columns, "out_image": prod(out[1:]),
+        "out_row": vertical.out_step * out[3], "out_column": horizontal.out_step, "pixels": plane,
+        "images": images, "places": first_pixel,
+    }  # fmt: skip
+    tasks = [
+        {
+            "group": g, "first_column": first, "end_column": end, "first_image": n,
+            "end_image": end_n,
+        }
+        for g in range(call.groups)
+        for first, end in pairwise(_cuts(n_columns, pieces, call.lanes))
+        for n, end_n in pairwise(_cuts(n_images, apart, 1))
+    ]  # fmt: skip
+    return TurnedTables(
+        plans=_filled(TURNED, [plan]),
+        tasks=_filled(TURNED_TASK, tasks),
+        source_taps=np.concatenate(source_taps),
+        panel_taps=np.concatenate(panel_taps),
+        parts=_filled(TURNED_PART, records),
+    )
+
+
+def _turned_cycles(
+    call: Call, live: list[tuple[OutPhase, OutPhase]], n_images: int, most_images: int,
+    channels: int, n_columns: int, plane: int,
+) -> float:  # fmt: skip
+    """What a source channel takes in a correlation turned around, most_images at once."""
+    images = _even(n_images, most_images)
+    rows = 0
+    for down, across in live:
+        pixels = images * down.places * across.places
+        rest = pixels % ISA.rows
+        filled = 0 if rest == 0 else ISA.few_rows if rest <= ISA.few_rows else ISA.rows
+        rows += (pixels - rest + filled) * len(down.taps) * len(across.taps)
+    fused = rows * _vectors(n_columns, call) * ISA.fused_cycles
+    packing = TURNED_PACK_CYCLES * prod(call.weight[2:]) * n_columns
+    moving = TURNED_MOVE_CYCLES * images * plane * n_columns / channels
+    return ceil(n_images, images) * (fused + packing + moving)
+
+
+def _straight_cycles(
+    call: Call, n_images: int, axes: tuple[Axis, Axis], n_rows: int, channels: int,
+    parts: list[tuple[OutPhase, OutPhase]],
+) -> float:  # fmt: skip
+    """The same of other correlations; of an image in parts, if there are any."""
+    vertical, horizontal = axes
+    is_spread = vertical.out_step * horizontal.out_step > 1
+    cycles = 0.0
+    for down, across in parts or product(vertical.out_phases, horizontal.out_phases):
+        pixels, lines = down.places * across.places, n_images * down.places
+        rest = 0
+        if n_images == 1 and not (is_spread or parts):
+            rest = _rest(call, pixels, n_rows, is_by_rows=False)
+        one = _apart_cycles(call, n_images * pixels - rest, lines, n_rows)
+        cycles += len(down.taps) * len(across.taps) * (one + _rest_cycles(rest, n_rows))
+        if is_spread:
+            cycles += SPREAD_CYCLES * n_images * pixels * n_rows / channels
+    if is_spread:
+        cycles += SPREAD_WEIGHT_CYCLES * prod(call.weight[2:]) * n_rows
+    return cycles
 
 
 class ProductTables(NamedTuple):
@@ -628,6 +789,11 @@ def _rest(call: Call, pixels: int, n_rows: int, is_by_rows: bool) -> int:
     return rest if is_worth_it else 0
 
 
+def _rest_cycles(rest: int, n_rows: int) -> float:
+    """What a tap of pixels apart takes: 2 cycles to gather each, and a seventh of a vector."""
+    return rest * (0.14 * _fused_cycles(n_rows) + 2)
+
+
 def _is_gapped(
     call: Call, strip: tuple[int, int, int], copy_lines: int, copy_columns: int, n_rows: int,
     rest: int, taps: int,
@@ -642,8 +808,7 @@ def _is_gapped(
     images, lines, columns = strip
     fused = _fused_cycles(n_rows)
     apart_cycles = _apart_cycles(call, images * lines * columns - rest, images * lines, n_rows)
-    # Of a pixel apart 2 cycles to gather it, and a seventh of a vector.
-    apart_cycles += rest * (0.14 * fused + 2)
+    apart_cycles += _rest_cycles(rest, n_rows)
     gapped = _vectors(((images - 1) * copy_lines + lines) * copy_columns, call)
     panel = 6.5 if n_rows >= GAPPED_PACKED_ROWS else 1
     moved = MOVE_CYCLES * n_rows / taps if taps else 0

@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from numba.core.runtime import rtsys
 from numpy import ndarray
 
 from impls import im2col, numba_parallel
-from impls.numba_parallel import _dense, _jit, _lanes, _plan, _spread, _thin
+from impls.numba_parallel import _dense, _jit, _lanes, _plan, _spread, _thin, _turned
 from impls.numba_parallel._tile import CACHE_LINE, ISA
 from impls.spec.plan import Params
 
@@ -106,6 +107,12 @@ SHAPES = [
     # stride's gradient.
     ((3, 40, 7, 7), (70, 40, 3, 3), call(padding=((1, 1), (1, 1)))),
     ((3, 66, 13, 9), (20, 66, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)))),
+    # Turned around: taps in the padding, so many channels that they go in blocks, few pixels, a
+    # stride whose phases have few taps or none, groups.
+    ((3, 50, 7, 6), (53, 50, 3, 3), call(padding=((1, 1), (1, 1)))),
+    ((5, 40, 3, 2), (70, 40, 3, 4), call(padding=((2, 1), (1, 3)))),
+    ((2, 50, 9, 8), (40, 50, 1, 1), call(stride=(2, 3))),
+    ((3, 34, 8, 9), (36, 17, 4, 3), call(stride=(2, 2), padding=((1, 2), (1, 1)), groups=2)),
     # A rest of grad_input: rows in the lanes, a kernel's taps in one vector and in two.
     ((1, 96, 7, 7), (70, 96, 1, 1), call()),
     ((1, 96, 14, 14), (80, 96, 1, 1), call()),
@@ -143,14 +150,18 @@ SHAPES = [
 
 
 def main() -> None:
-    for module in (_dense, _lanes, _spread, _thin):
+    for module in (_dense, _lanes, _spread, _thin, _turned):
         vars(module)["aligned"] = aligned_at_the_edge
     # So small that shapes like these meet them: rows go in parts, and pixels are asked for early.
     _plan.TOGETHER_BYTES = _plan.READ_BYTES = _plan.FAR_BYTES = 1 << 12
+    _plan.TURNED_BYTES = 1 << 17
     rng = np.random.default_rng(0)
-    # Each version is compiled here: one per dtype is enough.
-    for dtype, work in (("float32", 0), ("float64", 1 << 60)):
+    # Each version is compiled here: one per dtype is enough. All that can be turned around is, or
+    # nothing.
+    for (dtype, work), share in product((("float32", 0), ("float64", 1 << 60)), (0, float("inf"))):
         _jit.SERIAL_WORK = _jit.WAKING_WORK = work
+        _plan.TURNED_SHARE = share
+        numba_parallel._job.cache_clear()
         for shape, weight_shape, params in SHAPES:
             input = rng.integers(-4, 5, shape).astype(dtype)
             weight = rng.integers(-4, 5, weight_shape).astype(dtype)
@@ -158,7 +169,7 @@ def main() -> None:
             output = im2col.conv(input, weight, bias, **params)
             grad = rng.integers(-4, 5, output.shape).astype(dtype)
             x, w, b, dy = map(at_the_edge, (input, weight, bias, grad))
-            said = f"{dtype} {shape} {params}"
+            said = f"{dtype} {shape} {params} turned below {share}"
             actual = numba_parallel.conv(x, w, b, **params)
             np.testing.assert_array_equal(actual, output, err_msg=said)
             for name in ("conv_grad_input", "conv_grad_weight"):

@@ -9,13 +9,13 @@ import pytest
 from numpy import ndarray
 
 from impls import loop, numba_parallel
-from impls.numba_parallel import _dense, _jit, _lanes, _pool, _thin
+from impls.numba_parallel import _axes, _dense, _jit, _lanes, _plan, _pool, _thin, _turned
 from impls.spec.interface import KERNELS
 from impls.spec.plan import Params, Shape
 
 COMPILED = {
     f"{module.__name__.rsplit('.', 1)[1]}.{name}": value
-    for module in (_dense, _lanes, _pool, _thin)
+    for module in (_dense, _lanes, _pool, _thin, _turned)
     for name, value in vars(module).items()
     if isinstance(value, _jit.Kernel)
 }
@@ -26,6 +26,7 @@ CONV: Params = {
 PLAIN: Params = {
     "stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1,
 }  # fmt: skip
+AROUND = PLAIN | {"padding": ((1, 1), (1, 1))}
 TRANSPOSE = CONV | {"output_padding": (1, 1)}
 MAX: Params = {
     "kernel_size": (3, 2), "stride": (2, 3), "padding": ((1, 1), (0, 0)), "dilation": (1, 2),
@@ -57,6 +58,8 @@ CALLS = {
     "conv_grad_input, depthwise": Call(((3, 8, 5, 9), X, (8, 1, 3, 2)), CONV | {"groups": 4}),
     "conv_grad_weight, depthwise": Call(((3, 8, 5, 9), X, (8, 1, 3, 2)), CONV | {"groups": 4}),
     "conv_grad_weight, few rows": Call(((2, 16, 5, 9), (2, 150, 5, 9), (16, 150, 1, 1)), PLAIN),
+    "conv, turned around": Call(((3, 40, 7, 6), (50, 40, 3, 3), (50,)), AROUND),
+    "conv_grad_input, turned around": Call(((3, 50, 7, 6), (3, 40, 7, 6), (50, 40, 3, 3)), AROUND),
     "conv_transpose": Call((XT, WT, B), TRANSPOSE),
     "conv_transpose_grad_input": Call((DYT, XT, WT), TRANSPOSE),
     "conv_transpose_grad_weight": Call((DYT, XT, WT), TRANSPOSE),
@@ -182,17 +185,21 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch, k
 
 @pytest.mark.parametrize("size", [(7, 7), (1, 1), (5, 10), (9, 8), (14, 14)])
 @pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("images, share", [(1, 0), (1, float("inf")), (3, float("inf"))])
 def test_no_division_of_the_work_changes_a_bit(
-    monkeypatch: pytest.MonkeyPatch, kernel_size: int, size: tuple[int, int]
-) -> None:
+    monkeypatch: pytest.MonkeyPatch, images: int, share: float, kernel_size: int,
+    size: tuple[int, int],
+) -> None:  # fmt: skip
+    numba_parallel._job.cache_clear()
+    monkeypatch.setattr(_plan, "TURNED_SHARE", share)
     rng = np.random.default_rng(4)
-    input = rng.standard_normal((1, 600, *size))
+    input = rng.standard_normal((images, 600, *size))
     weight = rng.standard_normal((70, 600, kernel_size, kernel_size))  # 64 rows and more pack
     around = kernel_size // 2
     params: Params = {
         "stride": (1, 1), "padding": ((around,) * 2,) * 2, "dilation": (1, 1), "groups": 1,
     }  # fmt: skip
-    grad_output = rng.standard_normal((1, 70, *size))
+    grad_output = rng.standard_normal((images, 70, *size))
     parallel_from(monkeypatch, 0)
     results, gradients = [], []
     for threads in (1, 2, 5):
@@ -210,14 +217,35 @@ def test_no_division_of_the_work_changes_a_bit(
     np.testing.assert_allclose(results[0], expected, atol=1e-10)
     # A convolution's gradient is its adjoint.
     np.testing.assert_allclose(np.vdot(gradients[0], input), np.vdot(grad_output, expected))
+    numba_parallel._job.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "make, shape, weight, params, is_turned",
+    [
+        # Of 9 taps 7.4 lie in the image; of a 1 x 1 kernel all do, and packing costs the same.
+        (_plan.forward_tables, (8, 64, 7, 7), (96, 64, 3, 3), AROUND, True),
+        (_plan.grad_input_tables, (8, 64, 7, 7), (96, 64, 3, 3), AROUND, True),
+        (_plan.forward_tables, (8, 64, 7, 7), (96, 64, 1, 1), PLAIN, False),
+        # Too few channels for a vector; images too large for L2.
+        (_plan.forward_tables, (8, 64, 7, 7), (3, 64, 3, 3), AROUND, False),
+        (_plan.forward_tables, (8, 64, 300, 300), (96, 64, 3, 3), AROUND, False),
+    ],
+)
+def test_layers_are_turned_around_where_that_spares_taps(
+    make: Callable[[_axes.Call], Any], shape: Shape, weight: Shape, params: Params, is_turned: bool
+) -> None:
+    output = (shape[0], weight[0], *shape[2:])
+    call = _axes.Call(shape, weight, output, **params, itemsize=4, threads=2)
+    assert isinstance(make(call), _plan.TurnedTables) == is_turned
 
 
 def test_every_version_has_a_cache_file_of_its_own() -> None:
-    # Twelve kernels are compiled twice, four once; one function divides the tasks of these.
-    assert len(COMPILED) == 16
+    # Twelve kernels are compiled twice, five once; one function divides the tasks of these.
+    assert len(COMPILED) == 17
     dispatchers = {version.dispatcher for kernel in COMPILED.values() for version in kernel}
     files = {dispatcher._cache._cache_file._index_name for dispatcher in dispatchers}
-    assert len(files) == len(dispatchers) == 29
+    assert len(files) == len(dispatchers) == 30
 
 
 @pytest.mark.parametrize("name", COMPILED)
