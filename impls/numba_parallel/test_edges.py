@@ -110,7 +110,7 @@ SHAPES = [
     # Turned around: taps in the padding, so many channels that they go in blocks, few pixels, a
     # stride whose phases have few taps or none, groups.
     ((3, 50, 7, 6), (53, 50, 3, 3), call(padding=((1, 1), (1, 1)))),
-    ((5, 40, 3, 2), (70, 40, 3, 4), call(padding=((2, 1), (1, 3)))),
+    ((5, 200, 3, 2), (70, 200, 3, 4), call(padding=((2, 1), (1, 3)))),
     ((2, 50, 9, 8), (40, 50, 1, 1), call(stride=(2, 3))),
     ((3, 34, 8, 9), (36, 17, 4, 3), call(stride=(2, 2), padding=((1, 2), (1, 1)), groups=2)),
     # A rest of grad_input: rows in the lanes, a kernel's taps in one vector and in two.
