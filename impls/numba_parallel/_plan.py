@@ -34,6 +34,9 @@ PANEL_BLOCK = 128
 # are moved less often: 0.96 to 0.98 of the time on Zen 4. But what itself comes from afar, pixels
 # or the weight of few, did so 1.02 to 1.2 times as long.
 BLOCK = PANEL_BLOCK if ISA.fused_cycles < 1 else 3 * PANEL_BLOCK
+# The same of a correlation turned around, and of a weight's gradient, pixels: 0.98 and 0.987 of the
+# time that half as many took with eight images, 0.995 with one.
+LONG_BLOCK = BLOCK if ISA.fused_cycles < 1 else 2 * BLOCK
 # Pixels of a run, in the mean, from which on panels count as packed by their first tile: a vector
 # of shorter ones often does not lie in what two loads read.
 SHORT_RUN = 4
@@ -129,8 +132,6 @@ TOGETHER_BYTES = 1 << 21
 # Bytes of what tiles of a correlation turned around go over, so that it stays in L2: the sums of
 # some images, and a block's channels of their source.
 TURNED_BYTES = 1 << 20
-# Taps of a block there: 0.98 of the time of half as many with eight images on Zen 4.
-TURNED_BLOCK = BLOCK if ISA.fused_cycles < 1 else 2 * BLOCK
 # Cycles that packing a value of its weight takes, and moving one of its sums.
 TURNED_PACK_CYCLES = 0.7
 TURNED_MOVE_CYCLES = 1.5
@@ -389,7 +390,7 @@ def _turned(
     live = [
         (r, c) for r, c in product(down, across) if r.taps and c.taps and r.places and c.places
     ]  # fmt: skip
-    block = _even(channels, max(1, TURNED_BLOCK // kernel_taps))
+    block = _even(channels, max(1, LONG_BLOCK // kernel_taps))
     image_bytes = (plane * ISA.vectors * call.lanes + block * prod(source[2:])) * call.itemsize
     most_images = TURNED_BYTES // image_bytes
     if len(live) > MOST_PARTS or not live or n_columns < call.lanes or not most_images:
@@ -568,7 +569,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         a_taps, seen = _part_pixels(parts, images, all_rows * plane, columns, call.input[3])
     plan |= {
         "channels": channels, "out_image": all_rows * plane, "out_row": columns, "out_column": 1,
-        "out_columns": columns, "taps": sum_taps, "block": _even(len(pixels), BLOCK),
+        "out_columns": columns, "taps": sum_taps, "block": _even(len(pixels), LONG_BLOCK),
         "is_spread": 0, "is_packed": 0, "strip_rows": 0, "out_width": 0, "is_thin": int(thin),
         "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0, "rows_at_once": 0,
         "side_taps": 0, "vectors": ISA.vectors, "is_swapped": int(is_swapped),
