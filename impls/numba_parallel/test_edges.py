@@ -136,6 +136,9 @@ SHAPES = [
     # Swept: groups of one channel or two.
     ((2, 3, 9, 21), (6, 1, 3, 5), call(padding=((1, 0), (2, 1)), groups=3)),
     ((1, 4, 12, 10), (4, 2, 4, 1), call(stride=(3, 2), dilation=(2, 1), groups=2)),
+    # The same of a weight's gradient alone: groups of four rows.
+    ((2, 6, 9, 8), (8, 3, 3, 2), call(padding=((1, 1), (0, 1)), groups=2)),
+    ((1, 8, 12, 21), (8, 4, 3, 3), call(stride=(2, 1), padding=((1, 1), (1, 1)), groups=2)),
     # Depthwise: rows of the kernel together, of two heights; both phases of a stride.
     ((1, 4, 19, 37), (4, 1, 7, 7), call(padding=((3, 3), (3, 3)), groups=4)),
     ((2, 3, 9, 20), (3, 1, 5, 3), call(padding=((2, 2), (2, 2)), dilation=(1, 2), groups=3)),
