@@ -129,8 +129,6 @@ INTERLEAVED_PIXELS = 16
 # Bytes of their sums, which a task keeps beside one another, so many rows at once: writing each
 # panel of 48 pixels to two images, tap block by tap block, took twice as long in all.
 TOGETHER_BYTES = 1 << 21
-
-
 # Bytes of what tiles of a correlation turned around go over, so that it stays in L2: the sums of
 # some images, and a block's channels of their source.
 TURNED_BYTES = 1 << 20
@@ -384,65 +382,46 @@ def _turned(
 
     parts: of an image, in which it would be summed otherwise, if any.
     """
-    vertical, horizontal = axes
     n_images, plane = source[0], prod(out[2:])
     channels, n_columns = source[1] // call.groups, out[1] // call.groups
-    kernel_taps = prod(call.weight[2:])
-    down, across = (live_phases(axis, size) for axis, size in zip(axes, source[2:], strict=True))
     live = [
-        (r, c) for r, c in product(down, across) if r.taps and c.taps and r.places and c.places
-    ]  # fmt: skip
-    block = _even(channels, max(1, LONG_BLOCK // kernel_taps))
+        (rows, columns)
+        for rows, columns in product(*map(live_phases, axes, source[2:]))
+        if rows.taps and columns.taps and rows.places and columns.places
+    ]
+    block = _even(channels, max(1, LONG_BLOCK // prod(call.weight[2:])))
     image_bytes = (plane * ISA.vectors * call.lanes + block * prod(source[2:])) * call.itemsize
     most_images = TURNED_BYTES // image_bytes
     if len(live) > MOST_PARTS or not live or n_columns < call.lanes or not most_images:
         return None
 
-    def cycles(each: int, width: int) -> float:
-        return _turned_cycles(call, live, each, most_images, channels, width, plane)
-
     def cost(choice: Pair) -> float:
         """What the busiest thread takes."""
         apart, pieces = choice
-        width = ceil(ceil(n_columns, call.lanes), pieces) * call.lanes
+        images, columns = ceil(n_images, apart), ceil(ceil(n_columns, call.lanes), pieces)
         rounds = ceil(call.groups * apart * pieces, call.threads)
-        return rounds * cycles(ceil(n_images, apart), width)
+        columns *= call.lanes
+        return rounds * _turned_cycles(call, live, images, most_images, channels, columns, plane)
 
-    straight = _straight_cycles(call, n_images, axes, n_columns, channels, parts)
-    if cycles(n_images, n_columns) > TURNED_SHARE * straight:
-        return None
     choices = product(
         range(1, 1 + min(call.threads, n_images)),
         range(1, 1 + min(call.threads, ceil(n_columns, call.lanes))),
     )
-    apart, pieces = min(choices, key=cost)
+    apart, pieces = best = min(choices, key=cost)
+    straight = call.groups * _straight_cycles(call, n_images, axes, n_columns, channels, parts)
+    if cost(best) * call.threads > TURNED_SHARE * straight:
+        return None
     images = _even(ceil(n_images, apart), most_images)
-    order = np.arange(block)[:, None]
-    lanes = ISA.vectors * call.lanes
-    source_taps, panel_taps, records = [], [], []
-    first_pixel = first_tap = 0
-    for rows, columns in live:
-        taps = list(product(rows.taps, columns.taps))
-        seen = [r.shift * source[3] + c.shift for r, c in taps]
-        numbers = [r.number * call.weight[3] + c.number for r, c in taps]
-        source_taps.append((order * prod(source[2:]) + np.array(seen)).ravel())
-        panel_taps.append(((order * kernel_taps + np.array(numbers)) * lanes).ravel())
-        records.append(
-            {
-                "first_pixel": first_pixel, "rows": rows.places, "columns": columns.places,
-                "place": rows.first * out[3] + columns.first, "first_tap": first_tap,
-                "taps": len(taps),
-            }
-        )  # fmt: skip
-        first_pixel += images * rows.places * columns.places + ISA.rows
-        first_tap += block * len(taps)
+    source_taps, panel_taps, records = _turned_parts(call, source, out, live, images, block)
+    vertical, horizontal = axes
     plan = {
         "channels": channels, "source_image": prod(source[1:]), "source_channel": prod(source[2:]),
         "step_row": vertical.step * source[3], "step_column": horizontal.step, "a_group": group,
-        "a_column": row, "a_channel": channel, "taps": kernel_taps, "block": block,
+        "a_column": row, "a_channel": channel, "taps": prod(call.weight[2:]), "block": block,
         "group_columns": n_columns, "out_image": prod(out[1:]),
         "out_row": vertical.out_step * out[3], "out_column": horizontal.out_step, "pixels": plane,
-        "images": images, "places": first_pixel,
+        "images": images,
+        "places": sum(images * part["rows"] * part["columns"] + ISA.rows for part in records),
     }  # fmt: skip
     tasks = [
         {
@@ -460,6 +439,36 @@ def _turned(
         panel_taps=np.concatenate(panel_taps),
         parts=_filled(TURNED_PART, records),
     )
+
+
+def _turned_parts(
+    call: Call, source: Shape, out: Shape, live: list[tuple[OutPhase, OutPhase]], images: int,
+    block: int,
+) -> tuple[list[ndarray], list[ndarray], list[dict[str, int]]]:  # fmt: skip
+    """Of each part: where the taps of a block's channels read the source and the panel; its record.
+
+    A tile's last rows may be beyond a part's pixels, of which there is room for so many more.
+    """
+    order = np.arange(block)[:, None]
+    pitch = ISA.vectors * call.lanes
+    source_taps, panel_taps, records = [], [], []
+    first_pixel = first_tap = 0
+    for rows, columns in live:
+        taps = list(product(rows.taps, columns.taps))
+        seen = [r.shift * source[3] + c.shift for r, c in taps]
+        numbers = [r.number * call.weight[3] + c.number for r, c in taps]
+        source_taps.append((order * prod(source[2:]) + np.array(seen)).ravel())
+        panel_taps.append(((order * prod(call.weight[2:]) + np.array(numbers)) * pitch).ravel())
+        records.append(
+            {
+                "first_pixel": first_pixel, "rows": rows.places, "columns": columns.places,
+                "place": rows.first * out[3] + columns.first, "first_tap": first_tap,
+                "taps": len(taps),
+            }
+        )  # fmt: skip
+        first_pixel += images * rows.places * columns.places + ISA.rows
+        first_tap += block * len(taps)
+    return source_taps, panel_taps, records
 
 
 def _turned_cycles(
