@@ -394,6 +394,11 @@ def _turned(
     most_images = TURNED_BYTES // image_bytes
     if len(live) > MOST_PARTS or not live or n_columns < call.lanes or not most_images:
         return None
+    is_for_all = call.groups * n_images * ceil(n_columns, call.lanes) >= call.threads
+    whole = _turned_cycles(call, live, n_images, most_images, channels, n_columns, plane)
+    straight = _straight_cycles(call, n_images, axes, n_columns, channels, parts)
+    if not is_for_all or whole > TURNED_SHARE * straight:
+        return None
 
     def cost(choice: Pair) -> float:
         """What the busiest thread takes."""
@@ -407,10 +412,7 @@ def _turned(
         range(1, 1 + min(call.threads, n_images)),
         range(1, 1 + min(call.threads, ceil(n_columns, call.lanes))),
     )
-    apart, pieces = best = min(choices, key=cost)
-    straight = call.groups * _straight_cycles(call, n_images, axes, n_columns, channels, parts)
-    if cost(best) * call.threads > TURNED_SHARE * straight:
-        return None
+    apart, pieces = min(choices, key=cost)
     images = _even(ceil(n_images, apart), most_images)
     source_taps, panel_taps, records = _turned_parts(call, source, out, live, images, block)
     vertical, horizontal = axes
