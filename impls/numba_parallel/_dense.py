@@ -97,8 +97,8 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                         m_a_rows, a_taps, m_bias, n_rows, block == 0,
                     )  # fmt: skip
                     x += width
-            end_tap = min((block + 1) * plan.block, len(a_taps))
-            if plan.rest and (end_tap - rest_tap >= TAPS or end_tap == len(a_taps)):
+            end_tap = min((block + 1) * plan.block, parts[0].end_tap)
+            if plan.rest and (end_tap - rest_tap >= TAPS or block == n_blocks - 1):
                 add_rest(
                     rest_sums, values, seen, seen_at, last_runs, a, m_a_rows, n_rows, a_taps,
                     source_taps, rest_tap, end_tap, plan,

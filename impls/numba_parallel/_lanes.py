@@ -61,7 +61,7 @@ def from_lanes(out, at, channels, n_channels, values, pixels, count):
 def _sum_task(out, source, a, bias, plan, task, tables):
     """Fill a task's planes of out."""
     a_rows, out_rows, a_taps, source_taps, parts = tables
-    lanes, taps = VECTOR_BYTES // out.itemsize, len(source_taps)
+    lanes, taps = VECTOR_BYTES // out.itemsize, plan.taps
     windows = out_rows[1]  # a plane after the first: there are two channels and more
     ordered = np.empty(taps, np.int64)
     for k in range(taps):

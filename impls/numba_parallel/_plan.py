@@ -364,8 +364,8 @@ def _correlation(
         tasks=_filled(CORRELATION, tasks),
         a_rows=_rows(a_rows),
         out_rows=_rows([m * out[2] * out[3] for m in range(out[1])]),
-        a_taps=np.concatenate(a_taps),
-        source_taps=np.concatenate(source_taps),
+        a_taps=_taps(a_taps),
+        source_taps=_taps(source_taps),
         out_phases=_filled(
             OUT_PHASE,
             [phase | {"block": block} for phase, block in zip(out_phases, blocks, strict=True)],
@@ -437,8 +437,8 @@ def _turned(
     return TurnedTables(
         plans=_filled(TURNED, [plan]),
         tasks=_filled(TURNED_TASK, tasks),
-        source_taps=np.concatenate(source_taps),
-        panel_taps=np.concatenate(panel_taps),
+        source_taps=_taps(source_taps),
+        panel_taps=_taps(panel_taps),
         parts=_filled(TURNED_PART, records),
     )
 
@@ -598,7 +598,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         strips=_filled(STRIP, _cut(call.input[0], images, lines, cuts)),
         a_rows=_rows([m * plane for m in range(all_rows)]),
         out_rows=_rows([m * channels * taps for m in range(all_rows)]),
-        a_taps=np.concatenate(a_taps),
+        a_taps=_taps(a_taps),
         columns=(np.arange(channels)[:, None] * seen_channel + np.array(seen_at)).ravel(),
         phases=np.array([(y, x) for y in vertical.phases for x in horizontal.phases]),
         parts=_filled(PART, seen),
@@ -993,6 +993,11 @@ def _even(size: int, limit: int) -> int:
 def _rows(offsets: list[int]) -> ndarray:
     """A table of rows, for tiles that reach beyond the last: it is repeated."""
     return np.array(offsets + offsets[-1:] * ISA.rows)
+
+
+def _taps(offsets: list[ndarray]) -> ndarray:
+    """A table of taps, and an entry more: tiles read where the next tap is, even after the last."""
+    return np.concatenate([*offsets, [0]])
 
 
 def _filled(kind: np.dtype[np.void], records: list[dict[str, int]]) -> ndarray:

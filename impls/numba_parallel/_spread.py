@@ -148,11 +148,12 @@ def spread(out, source, a, bias, plan, task, tables, work):
     # One panel more: write_pairs reads whole vectors.
     sums = aligned((step * min(all_rows, plan.rows_at_once) + 1) * pitch, out)
     all_a_rows, weight = a_rows[task.first_m :], a.ctypes.data
-    packed = aligned(plan.is_packed * len(a_taps) * all_rows, out)
+    n_taps = plan.channels * plan.taps
+    packed = aligned(plan.is_packed * n_taps * all_rows, out)
     if plan.is_packed:
         _pack_weight(packed, a, all_a_rows, a_taps, all_rows, plan, out_phases)
         weight = packed.ctypes.data
-        all_a_rows, a_taps = steps(all_rows, np.int64(1)), steps(len(a_taps), all_rows)
+        all_a_rows, a_taps = steps(all_rows, np.int64(1)), steps(n_taps, all_rows)
     seen_runs = np.empty((pitch, 5), np.int64)
     for first_row in range(task.first_row, task.end_row, plan.strip_rows):
         end_row = min(task.end_row, first_row + plan.strip_rows)
