@@ -47,6 +47,11 @@ REST_PIXELS = 4
 # Taps of a block of such pixels that one tap sees, side by side, so that nothing is packed: the
 # weight, used once, comes in longer pieces. 1.2 times as fast as with 128.
 FEW_PIXELS_BLOCK = 512
+# Pages that the taps of a shorter one lie in, where a weight's rows lie side by side and its taps
+# apart: a core's own table of pages has 64 entries and more. Input gradients of 1024 and 2048
+# channels took 0.57 to 0.93 of the time that 512 taps took, on Intel.
+FEW_PIXELS_PAGES = 64
+PAGE_BYTES = 4096
 # Taps of a block that is read in place, across the gaps between lines, where taps share cache
 # lines: 1.02 to 1.05 times as fast as with 128.
 GAPPED_BLOCK = 384
@@ -342,6 +347,9 @@ def _correlation(
     most_taps = BLOCK
     if rest and kernel_taps == 1:
         most_taps = FEW_PIXELS_BLOCK
+        if side_taps == 0:
+            in_page = max(1, PAGE_BYTES // (channel * call.itemsize))
+            most_taps = min(PANEL_BLOCK, FEW_PIXELS_PAGES * in_page)
     elif is_gapped and min(n_rows, rows_at_once) < GAPPED_PACKED_ROWS:
         most_taps = GAPPED_BLOCK
     elif is_direct and source[3] == 1:
