@@ -9,6 +9,7 @@ from impls.numba_parallel._tile import (
     PACKING_BYTES,
     count_up,
     fetch_rows,
+    fetch_tile,
     find_ends,
     pack_rows,
     pack_tile,
@@ -157,9 +158,11 @@ def sum_panel(
     lanes = VECTOR_BYTES // seen.itemsize
     b, b_taps, b_tap = panel.ctypes.data, panel_taps, 0
     seen_from = seen.ctypes.data + seen_at * seen.itemsize
-    is_whole = width == VECTORS * lanes and VECTOR_BYTES == PACKING_BYTES
+    next_from = seen_from + (runs[0, 4] + width) * seen.itemsize
+    is_whole = width == VECTORS * lanes
     is_read = (
         is_whole
+        and VECTOR_BYTES == PACKING_BYTES
         and (is_packed or (n_runs > 1 and n_rows > ISA.few_rows))
         and find_seams(seen, seams, runs, n_runs)
     )
@@ -174,15 +177,22 @@ def sum_panel(
                 runs[r, 3],
             )  # fmt: skip
             column += runs[r, 3]
+    line = np.int64(0)
+    lines = (ahead * seen.itemsize - 1) // CACHE_LINE + 2 if is_whole and ahead > 0 else 0
     for m in range(0, n_rows, ROWS):
-        if ahead > 0:
-            fetch_part(seen, seen_at + runs[0, 4] + width, source_taps, tap, taps, ahead, m, n_rows)
         if is_read and m == 0:
             # The first tile packs the panel for the others.
             pack_tile(
                 panel, b, seen_from, source_taps, tap, seams, a, a_rows, m, a_taps, tap, taps, to,
                 to_rows, bias, m, is_first, min(ROWS, n_rows),
             )  # fmt: skip
+        elif line < lines and m + ROWS <= n_rows:
+            # Those after it ask for what is packed next, each for a line of every tap.
+            fetch_tile(
+                panel, b, next_from + line * CACHE_LINE, source_taps, tap, a, a_rows, m, a_taps,
+                tap, taps, to, to_rows, bias, m, is_first, ROWS,
+            )  # fmt: skip
+            line += 1
         else:
             tile(
                 panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,

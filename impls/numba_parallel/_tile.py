@@ -10,10 +10,11 @@ tile is where the multiply-adds of dense layers happen. It keeps rows x vectors 
 and for every k loads `vectors` vectors and `rows` scalars for rows * vectors fused multiply-adds.
 It knows nothing of convolutions: a row's scalar stands where two tables say
 (`a_rows[m] + a_taps[k]`), and the panel has been packed; pack_tile, for the first rows, reads what
-goes there where it stands, and packs it. take_rows copies strips with their padding, fetch_rows
-asks for pixels that are soon read, pack_rows and pack_columns fill panels, write_pairs puts
-together what stride 2 has parted, move_rows takes apart what was summed together. sweep, sweep_rows
-and dots are for groups of a channel or two, whose rows would leave a tile empty.
+goes there where it stands, and packs it, fetch_tile asks for what is packed next. take_rows copies
+strips with their padding, fetch_rows asks for pixels that are soon read, pack_rows and pack_columns
+fill panels, write_pairs puts together what stride 2 has parted, move_rows takes apart what was
+summed together. sweep, sweep_rows and dots are for groups of a channel or two, whose rows would
+leave a tile empty.
 
 Array operands are one-dimensional and contiguous; loads and stores are unaligned. Nothing but what
 is asked for is read or written: the last vector of a row is masked.
@@ -205,11 +206,11 @@ class _Emitter:
         name = f"llvm.masked.store.{self.suffix}.p0"
         self._call(name, ir.VoidType(), [value, self._at(pointer), mask])
 
-    def prefetch(self, pointer: Any, is_written: bool) -> None:
-        """Ask for a cache line before it is used; no address is wrong."""
+    def prefetch(self, pointer: Any, *, is_written: bool = False, level: int = 1) -> None:
+        """Ask for a cache line before it is used, in L1 or L2; no address is wrong."""
         word = ir.IntType(32)
         here = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        said = [word(int(is_written)), word(3), word(1)]
+        said = [word(int(is_written)), word(4 - level), word(1)]
         self._call("llvm.prefetch.p0", ir.VoidType(), [here, *said])
 
     def splat(self, scalar: Any, vector: Any = None) -> Any:
@@ -377,6 +378,31 @@ def pack_tile(
     return signature, codegen
 
 
+@intrinsic
+def fetch_tile(
+    typingctx, like, panel, fetched, fetched_taps, fetched_tap, a, a_rows, a_row, a_taps, a_tap,
+    count, out, out_rows, bias, out_row, is_first, n_rows,
+):  # fmt: skip
+    """What tile does with a panel of ISA.vectors whole vectors that follow one another, and more.
+
+    With every k it asks for the cache line at fetched + fetched_taps[fetched_tap + k], also an
+    address, in L2: what is packed next comes from afar while these are summed.
+    """
+    address = index = types.int64
+    signature = types.void(
+        like, address, address, fetched_taps, index, address, a_rows, index, a_taps, index, index,
+        address, out_rows, bias, index, types.boolean, index,
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        _call_shared(
+            context, builder, "fetch_tile", _emit_fetch_tile, like.dtype, sig, args, (0, 1, 4, 10)
+        )
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 def _call_shared(
     context: Any, builder: ir.IRBuilder, name: str, write: Callable[..., None], dtype: Any,
     sig: Any, args: Any, addresses: tuple[int, ...],
@@ -464,6 +490,21 @@ def _emit_pack_tiles(
             _emit_tile(emit, ISA.rows, count, operands, partial(take, runs))
 
 
+def _emit_fetch_tile(
+    emit: _Emitter, panel: Any, fetched: Any, fetched_taps: Any, fetched_tap: Any, *others: Any
+) -> None:
+    """Emit the tile that asks for what is packed next."""
+    gep, load = emit.builder.gep, emit.builder.load
+    operands = _Operands._make((panel, None, None, *others, INDEX(ISA.vectors * emit.lanes)))
+    table = gep(fetched_taps, [fetched_tap])
+
+    def fetch(k: Any) -> None:
+        emit.prefetch(gep(fetched, [load(gep(table, [k]))]), level=2)
+
+    take = partial(_load, emit, ISA.vectors)
+    _emit_tile(emit, ISA.rows, ISA.vectors, operands, take, fetch)
+
+
 def _between(builder: ir.IRBuilder, value: Any, low: int, high: int) -> Any:
     """Whether low < value <= high."""
     return builder.and_(
@@ -494,11 +535,12 @@ class _Operands(NamedTuple):
 
 def _emit_tile(
     emit: _Emitter, rows: int, vectors: int, operands: _Operands,
-    take: Callable[[Any, Any], list[Any]],
+    take: Callable[[Any, Any], list[Any]], fetch: Callable[[Any], None] | None = None,
 ) -> None:  # fmt: skip
     """Emit a tile of rows x vectors: its loop over taps, then the writing of its sums.
 
-    take(k, here): the vectors of b[k], which starts at the pointer.
+    take(k, here): the vectors of b[k], which starts at the pointer; where b_taps is None, after
+    those before. fetch(k): what else a tap does.
     """
     builder = emit.builder
     gep = builder.gep
@@ -510,7 +552,8 @@ def _emit_tile(
 
     a_pointers = [gep(a, [entry(a_rows, a_row, m)]) for m in range(rows)]
     a_taps = gep(a_taps, [a_tap])
-    b_taps = gep(b_taps, [b_tap])
+    if b_taps is not None:
+        b_taps = gep(b_taps, [b_tap])
     # Out's lines are on their way while the sums are made: 1.1 times as fast where it is large.
     for m in range(rows):
         start = gep(out, [entry(out_rows, out_row, m)])
@@ -521,12 +564,18 @@ def _emit_tile(
         a_at, b_at, *sums = held
         following = builder.add(k, INDEX(1))
         values = take(k, gep(b, [b_at]))
-        next_b_at = builder.load(gep(b_taps, [following]))
+        if b_taps is None:
+            next_b_at = builder.add(b_at, INDEX(vectors * emit.lanes))
+        else:
+            next_b_at = builder.load(gep(b_taps, [following]))
         scalars, found = [], []
         for m in range(rows + EARLY_SCALARS):
             if m < rows:
                 scalars.append(emit.splat(builder.load(gep(a_pointers[m], [a_at]))))
             if m == rows - 1:
+                # Here a_at's register is free.
+                if fetch:
+                    fetch(k)
                 next_a_at = builder.load(gep(a_taps, [following]))
             if m >= EARLY_SCALARS:
                 row = m - EARLY_SCALARS
@@ -535,7 +584,7 @@ def _emit_tile(
                 found += emit.done([emit.fma(scalars[row], *each) for each in products])
         return [next_a_at, next_b_at, *found]
 
-    first = [builder.load(table) for table in (a_taps, b_taps)]
+    first = [INDEX(0) if table is None else builder.load(table) for table in (a_taps, b_taps)]
     _, _, *sums = _for(builder, count, first + [emit.zero()] * (rows * vectors), step)
     masks = [emit.mask(builder.sub(n_columns, INDEX(v * emit.lanes))) for v in range(vectors)]
 
@@ -688,7 +737,7 @@ def fetch_rows(typingctx, source, source_at, taps, tap, count, length):
             here = builder.gep(origin, [builder.load(builder.gep(table, [k]))])
 
             def line(i: Any, state: list[Any]) -> list[Any]:
-                emit.prefetch(builder.gep(here, [builder.mul(i, step)]), is_written=False)
+                emit.prefetch(builder.gep(here, [builder.mul(i, step)]))
                 return []
 
             return _for(builder, lines, [], line)
@@ -865,7 +914,7 @@ def take_rows(
                     x = builder.add(left, builder.mul(j, step_w))
                     mask = emit.mask(builder.sub(columns, j))
                     ahead = gep(line, [builder.add(x, INDEX(AHEAD_BYTES // emit.bytes))])
-                    emit.prefetch(ahead, is_written=False)
+                    emit.prefetch(ahead)
                     value = every(line, x, end)
                     emit.store_masked(value, gep(there, [j]), mask)
                     return []
