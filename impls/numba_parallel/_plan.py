@@ -312,7 +312,7 @@ def _correlation(
     copy_lines = min(strip_rows, ceil(lines, strips)) + vertical.halo
     plan, seen_channel = _source(
         call, source, axes, is_direct, channels, images, copy_lines, copy_columns,
-        (shared[0] if strips == 1 else 0, shared[1]), FETCHED_BYTES,
+        (shared[0] if strips == 1 else 0, shared[1]),
     )  # fmt: skip
     plan |= {
         "out_image": prod(out[1:]), "out_row": vertical.out_step * out[3],
@@ -584,7 +584,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
     tallest = ceil(lines, cuts)
     plan, seen_channel = _source(
         call, call.input, axes, is_direct, seen_channels, images, tallest + vertical.halo,
-        copy_columns, (0, 0), FAR_BYTES,
+        copy_columns, (0, 0),
     )  # fmt: skip
     plane = lines * columns
     pixels = np.arange(images * tallest * columns)
@@ -599,6 +599,7 @@ def grad_weight_tables(call: Call) -> ProductTables:
         "group_rows": n_rows, "rest": 0, "is_gapped": 0, "packed_rows": 0, "rows_at_once": 0,
         "side_taps": 0, "vectors": ISA.vectors, "is_swapped": int(is_swapped),
         "is_apart": int(is_apart), "swept_height": 0, "in_lanes": 0,
+        "is_far": int((prod(call.input) + prod(call.output)) * call.itemsize >= 2 * FETCHED_BYTES),
     }  # fmt: skip
     (down,), (across,) = vertical.out_phases, horizontal.out_phases
     if thin and cuts == 1:
@@ -688,12 +689,12 @@ def _is_direct(axes: tuple[Axis, Axis], source: Shape, places: Pair) -> bool:
 
 def _source(
     call: Call, source: Shape, axes: tuple[Axis, Axis], is_direct: bool, channels: int,
-    images: int, copy_lines: int, copy_columns: int, shared: Pair, far_bytes: int,
+    images: int, copy_lines: int, copy_columns: int, shared: Pair,
 ) -> tuple[dict[str, int], int]:  # fmt: skip
     """The plan's part about the source, and the distance of its channels as tiles see them.
 
     shared: rows and columns of zeros that an image and the next, a line and the next have in
-    common. far_bytes: of a source whose pixels are asked for early.
+    common.
     """
     vertical, horizontal = axes
     image = (copy_lines - shared[0]) * copy_columns
@@ -707,7 +708,7 @@ def _source(
         "copy_image": image, "copy_channel": copy_channel, "copy_plane": plane,
         "copy_columns": copy_columns, "shared_columns": shared[1], "halo": vertical.halo,
         "copy_size": 0 if is_direct else channels * copy_channel,
-        "is_far": int(is_direct and prod(source) * call.itemsize >= far_bytes),
+        "is_far": int(is_direct and prod(source) * call.itemsize >= FETCHED_BYTES),
     }  # fmt: skip
     return plan, plan["source_channel"] if is_direct else copy_channel
 

@@ -49,7 +49,7 @@ def add_rest(
             tile(
                 sums, first + m * a.itemsize, a_taps, first_tap, values.ctypes.data, by_pixel, 0,
                 by_tap, 0, taps, sums.ctypes.data + m * sums.itemsize, to, sums, 0, False, i,
-                min(VECTORS * lanes, n_rows - m),
+                min(VECTORS * lanes, n_rows - m), 0, a_taps, 0,
             )  # fmt: skip
         return
     columns = min(plan.side_taps, taps)

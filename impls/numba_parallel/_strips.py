@@ -8,8 +8,6 @@ from impls.numba_parallel._tile import (
     ISA,
     PACKING_BYTES,
     count_up,
-    fetch_rows,
-    fetch_tile,
     find_ends,
     pack_rows,
     pack_tile,
@@ -113,18 +111,6 @@ def panel_width(left, lanes, vectors):
 
 
 @lean
-def fetch_part(source, source_at, taps, tap, count, length, m, n_rows):
-    """Ask for rows as fetch_rows does: before each tile of n_rows, m its first, for a part of them.
-
-    Asked for all at once, a core waits: layers of 6 MB and more took 1.02 to 1.08 times as long.
-    """
-    part = -(-count // -(-n_rows // ROWS))
-    first = m // ROWS * part
-    if first < count:
-        fetch_rows(source, source_at, taps, tap + first, min(part, count - first), length)
-
-
-@lean
 def find_seams(like, seams, runs, n_runs):
     """Where the vectors of a panel stand, whose runs fill it; returns whether they can be so read.
 
@@ -177,7 +163,7 @@ def sum_panel(
                 runs[r, 3],
             )  # fmt: skip
             column += runs[r, 3]
-    line = np.int64(0)
+    # Tiles ask for what is packed next, each for a line of every tap.
     lines = (ahead * seen.itemsize - 1) // CACHE_LINE + 2 if is_whole and ahead > 0 else 0
     for m in range(0, n_rows, ROWS):
         if is_read and m == 0:
@@ -186,15 +172,10 @@ def sum_panel(
                 panel, b, seen_from, source_taps, tap, seams, a, a_rows, m, a_taps, tap, taps, to,
                 to_rows, bias, m, is_first, min(ROWS, n_rows),
             )  # fmt: skip
-        elif line < lines and m + ROWS <= n_rows:
-            # Those after it ask for what is packed next, each for a line of every tap.
-            fetch_tile(
-                panel, b, next_from + line * CACHE_LINE, source_taps, tap, a, a_rows, m, a_taps,
-                tap, taps, to, to_rows, bias, m, is_first, ROWS,
-            )  # fmt: skip
-            line += 1
-        else:
-            tile(
-                panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,
-                is_first, min(ROWS, n_rows - m), width,
-            )  # fmt: skip
+            continue
+        fetched = next_from + (lines - 1) * CACHE_LINE if lines > 0 else 0
+        tile(
+            panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,
+            is_first, min(ROWS, n_rows - m), width, fetched, source_taps, tap,
+        )  # fmt: skip
+        lines -= 1

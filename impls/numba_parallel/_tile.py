@@ -10,11 +10,10 @@ tile is where the multiply-adds of dense layers happen. It keeps rows x vectors 
 and for every k loads `vectors` vectors and `rows` scalars for rows * vectors fused multiply-adds.
 It knows nothing of convolutions: a row's scalar stands where two tables say
 (`a_rows[m] + a_taps[k]`), and the panel has been packed; pack_tile, for the first rows, reads what
-goes there where it stands, and packs it, fetch_tile asks for what is packed next. take_rows copies
-strips with their padding, fetch_rows asks for pixels that are soon read, pack_rows and pack_columns
-fill panels, write_pairs puts together what stride 2 has parted, move_rows takes apart what was
-summed together. sweep, sweep_rows and dots are for groups of a channel or two, whose rows would
-leave a tile empty.
+goes there where it stands, and packs it. take_rows copies strips with their padding, pack_rows and
+pack_columns fill panels, write_pairs puts together what stride 2 has parted, move_rows takes apart
+what was summed together. sweep, sweep_rows and dots are for groups of a channel or two, whose rows
+would leave a tile empty.
 
 Array operands are one-dimensional and contiguous; loads and stores are unaligned. Nothing but what
 is asked for is read or written: the last vector of a row is masked.
@@ -324,7 +323,7 @@ def _pieces(
 @intrinsic
 def tile(
     typingctx, like, b, b_taps, b_tap, a, a_rows, a_row, a_taps, a_tap, count, out, out_rows, bias,
-    out_row, is_first, n_rows, n_columns,
+    out_row, is_first, n_rows, n_columns, fetched, fetched_taps, fetched_tap,
 ):  # fmt: skip
     """Add sum_k a[m, k] * b[k, :] to out's rows m; if is_first, start them with their bias.
 
@@ -336,15 +335,20 @@ def tile(
     bias[out_row + m]. a_rows and out_rows have entries for ISA.rows rows; a_taps and b_taps have
     one after the last tap's, of any value. The sum over k is one chain of fused multiply-adds from
     0; what out held (or bias) is added then.
+
+    What is read next may come from afar: where the address fetched is not 0, each tap asks for the
+    cache line at fetched + fetched_taps[fetched_tap + k], whatever is there, in L2. Then b is a
+    panel whose rows of ISA.vectors vectors follow one another. A tile of few rows or of one vector
+    asks for nothing.
     """
     address = index = types.int64
     signature = types.void(
         like, address, b_taps, index, address, a_rows, index, a_taps, index, index, address,
-        out_rows, bias, index, types.boolean, index, index,
+        out_rows, bias, index, types.boolean, index, index, address, fetched_taps, index,
     )  # fmt: skip
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        _call_shared(context, builder, "tile", _emit_tiles, like.dtype, sig, args, (0, 3, 9))
+        _call_shared(context, builder, "tile", _emit_tiles, like.dtype, sig, args, (0, 3, 9, 16))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -373,31 +377,6 @@ def pack_tile(
                 context, builder, "pack_tile", _emit_pack_tiles, like.dtype, sig, args,
                 (0, 1, 5, 11),
             )  # fmt: skip
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def fetch_tile(
-    typingctx, like, panel, fetched, fetched_taps, fetched_tap, a, a_rows, a_row, a_taps, a_tap,
-    count, out, out_rows, bias, out_row, is_first, n_rows,
-):  # fmt: skip
-    """What tile does with a panel of ISA.vectors whole vectors that follow one another, and more.
-
-    With every k it asks for the cache line at fetched + fetched_taps[fetched_tap + k], also an
-    address, in L2: what is packed next comes from afar while these are summed.
-    """
-    address = index = types.int64
-    signature = types.void(
-        like, address, address, fetched_taps, index, address, a_rows, index, a_taps, index, index,
-        address, out_rows, bias, index, types.boolean, index,
-    )  # fmt: skip
-
-    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        _call_shared(
-            context, builder, "fetch_tile", _emit_fetch_tile, like.dtype, sig, args, (0, 1, 4, 10)
-        )
         return context.get_dummy_value()
 
     return signature, codegen
@@ -433,10 +412,20 @@ def _call_shared(
 
 def _emit_tiles(emit: _Emitter, *arguments: Any) -> None:
     """Emit the tiles of all sizes, and what chooses one."""
-    builder, operands = emit.builder, _Operands(*arguments)
-    sizes = [(0, WIDE_ROWS, WIDE_VECTORS)]
-    for rows_from, rows in pairwise((0, ISA.few_rows, ISA.rows)):
-        sizes += [(rows_from, rows, vectors) for vectors in range(1, ISA.vectors + 1)]
+    builder, operands = emit.builder, _Operands(*arguments[:-3])
+    fetched, fetched_taps, fetched_tap = arguments[-3:]
+    sizes = [
+        (rows_from, rows, vectors)
+        for rows, rows_from in pairwise((ISA.rows, ISA.few_rows, 0))
+        for vectors in range(ISA.vectors, 0, -1)
+    ]
+    sizes.append((0, WIDE_ROWS, WIDE_VECTORS))
+    table = builder.gep(fetched_taps, [fetched_tap])
+    is_fetched = builder.icmp_signed("!=", builder.ptrtoint(fetched, INDEX), INDEX(0))
+
+    def fetch(k: Any) -> None:
+        emit.prefetch(builder.gep(fetched, [builder.load(builder.gep(table, [k]))]), level=2)
+
     for rows_from, rows, vectors in sizes:
         columns_from = (vectors - 1) * emit.lanes
         is_it = builder.and_(
@@ -444,7 +433,16 @@ def _emit_tiles(emit: _Emitter, *arguments: Any) -> None:
             _between(builder, operands.n_columns, columns_from, columns_from + emit.lanes),
         )
         with builder.if_then(is_it):
-            _emit_tile(emit, rows, vectors, operands, partial(_load, emit, vectors))
+            take = partial(_load, emit, vectors)
+            if rows < ISA.rows or vectors == 1:
+                _emit_tile(emit, rows, vectors, operands, take)
+                continue
+            with builder.if_else(is_fetched) as (then, otherwise):
+                with then:
+                    of_panel = operands._replace(b_taps=None)
+                    _emit_tile(emit, rows, vectors, of_panel, take, fetch)
+                with otherwise:
+                    _emit_tile(emit, rows, vectors, operands, take)
 
 
 def _load(emit: _Emitter, vectors: int, k: Any, here: Any) -> list[Any]:
@@ -490,21 +488,6 @@ def _emit_pack_tiles(
             _emit_tile(emit, ISA.rows, count, operands, partial(take, runs))
 
 
-def _emit_fetch_tile(
-    emit: _Emitter, panel: Any, fetched: Any, fetched_taps: Any, fetched_tap: Any, *others: Any
-) -> None:
-    """Emit the tile that asks for what is packed next."""
-    gep, load = emit.builder.gep, emit.builder.load
-    operands = _Operands._make((panel, None, None, *others, INDEX(ISA.vectors * emit.lanes)))
-    table = gep(fetched_taps, [fetched_tap])
-
-    def fetch(k: Any) -> None:
-        emit.prefetch(gep(fetched, [load(gep(table, [k]))]), level=2)
-
-    take = partial(_load, emit, ISA.vectors)
-    _emit_tile(emit, ISA.rows, ISA.vectors, operands, take, fetch)
-
-
 def _between(builder: ir.IRBuilder, value: Any, low: int, high: int) -> Any:
     """Whether low < value <= high."""
     return builder.and_(
@@ -539,8 +522,8 @@ def _emit_tile(
 ) -> None:  # fmt: skip
     """Emit a tile of rows x vectors: its loop over taps, then the writing of its sums.
 
-    take(k, here): the vectors of b[k], which starts at the pointer; where b_taps is None, after
-    those before. fetch(k): what else a tap does.
+    take(k, here): the vectors of b[k], which starts at the pointer; where b_taps is None, b is a
+    panel. fetch(k): what else a tap does.
     """
     builder = emit.builder
     gep = builder.gep
@@ -565,7 +548,7 @@ def _emit_tile(
         following = builder.add(k, INDEX(1))
         values = take(k, gep(b, [b_at]))
         if b_taps is None:
-            next_b_at = builder.add(b_at, INDEX(vectors * emit.lanes))
+            next_b_at = builder.add(b_at, INDEX(ISA.vectors * emit.lanes))
         else:
             next_b_at = builder.load(gep(b_taps, [following]))
         scalars, found = [], []
@@ -712,38 +695,6 @@ def find_ends(typingctx, like, seams):
             runs = builder.select(is_so, INDEX(number), runs)
         builder.store(runs, entry(2 * count))
         return runs
-
-    return signature, codegen
-
-
-@intrinsic
-def fetch_rows(typingctx, source, source_at, taps, tap, count, length):
-    """Ask for source[source_at + taps[tap + k] + j] for k < count, j < length: all >= 1.
-
-    Soon read, they come from memory while something else is computed.
-    """
-    index = types.int64
-    signature = types.void(source, index, taps, index, index, index)
-
-    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        source_value, source_at, taps_value, tap, count, length = args
-        emit = _Emitter(context, builder, source.dtype)
-        origin = builder.gep(_data(context, builder, source, source_value), [source_at])
-        table = builder.gep(_data(context, builder, taps, taps_value), [tap])
-        step = INDEX(CACHE_LINE // emit.bytes)
-        lines = builder.add(builder.sdiv(length, step), INDEX(1))
-
-        def row(k: Any, state: list[Any]) -> list[Any]:
-            here = builder.gep(origin, [builder.load(builder.gep(table, [k]))])
-
-            def line(i: Any, state: list[Any]) -> list[Any]:
-                emit.prefetch(builder.gep(here, [builder.mul(i, step)]))
-                return []
-
-            return _for(builder, lines, [], line)
-
-        _for(builder, count, [], row)
-        return context.get_dummy_value()
 
     return signature, codegen
 

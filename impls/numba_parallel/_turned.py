@@ -78,6 +78,7 @@ def _sum_panel(
             tile(
                 sums, panel.ctypes.data, panel_taps, tap, seen, seen_at, pixel, source_taps, tap,
                 n_taps, to, sums_at, bias, pixel, False, min(ROWS, n_pixels - x), n_columns,
+                0, panel_taps, 0,
             )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from impls.numba_parallel._tile import (
     WIDE_ROWS,
     WIDE_VECTORS,
     dots,
-    fetch_tile,
     find_ends,
     move_rows,
     pack_columns,
@@ -45,11 +45,13 @@ MARK = 77.0
 
 
 @njit
-def run_tile(out, b, b_taps, a, a_rows, a_taps, out_rows, bias, is_first, rows, columns, count):
+def run_tile(
+    out, b, b_taps, a, a_rows, a_taps, out_rows, bias, is_first, rows, columns, count, fetched
+):  # fmt: skip
     """The tile on whole arrays, beginning at row 1 of a and of out."""
     tile(
         out, b.ctypes.data, b_taps, 0, a.ctypes.data, a_rows, 1, a_taps, 0, count,
-        out.ctypes.data, out_rows, bias, 1, is_first, rows, columns,
+        out.ctypes.data, out_rows, bias, 1, is_first, rows, columns, fetched, a_taps, 1,
     )  # fmt: skip
 
 
@@ -61,15 +63,6 @@ def run_pack_tile(
     pack_tile(
         out, panel.ctypes.data, b[2:].ctypes.data, b_taps, 1, seams, a.ctypes.data, a_rows, 1,
         a_taps, 1, count, out.ctypes.data, out_rows, bias, 1, is_first, rows,
-    )  # fmt: skip
-
-
-@njit
-def run_fetch_tile(out, panel, taps, a, a_rows, a_taps, out_rows, bias, is_first, rows, count):
-    """The tile that asks for other values, beginning at row 1 of a and of out."""
-    fetch_tile(
-        out, panel.ctypes.data, out.ctypes.data, taps, 1, a.ctypes.data, a_rows, 1, a_taps, 0,
-        count, out.ctypes.data, out_rows, bias, 1, is_first, rows,
     )  # fmt: skip
 
 
@@ -170,7 +163,7 @@ def test_the_tile_adds_a_product_of_any_size_and_writes_nothing_else(
             a_rows = np.minimum(np.arange(ISA.rows + 1), rows) * TAPS
             run_tile(
                 out, b.ravel(), order * most, a.ravel(), a_rows, order,
-                np.arange(ISA.rows + 1) * (most + 2), bias, is_first, rows, columns, count,
+                np.arange(ISA.rows + 1) * (most + 2), bias, is_first, rows, columns, count, 0,
             )  # fmt: skip
             expected = held.copy()
             used = order[:count]
@@ -180,26 +173,23 @@ def test_the_tile_adds_a_product_of_any_size_and_writes_nothing_else(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("is_first", [True, False])
-def test_the_tile_that_fetches_adds_the_product_of_a_panel_whatever_it_asks_for(
-    dtype: str, is_first: bool
-) -> None:
-    width = ISA.vectors * lanes(dtype)
-    a, b = integers((ISA.rows + 1, TAPS), dtype), integers((TAPS, width), dtype)
-    bias, held = integers((ISA.rows + 1,), dtype), integers((ISA.rows + 2, width + 2), dtype)
-    order, anywhere = np.array([3, 0, 4, 1, 2, 10**12]), np.full(1 + TAPS, 10**12)
-    for rows in range(1, ISA.rows + 1):
-        count, out = 1 + rows % TAPS, held.copy()
+def test_a_tile_that_asks_for_what_is_anywhere_adds_the_product_of_a_panel(dtype: str) -> None:
+    pitch = ISA.vectors * lanes(dtype)
+    a, b = integers((ISA.rows + 1, TAPS), dtype), integers((TAPS, pitch), dtype)
+    bias, held = integers((ISA.rows + 1,), dtype), integers((ISA.rows + 2, pitch + 2), dtype)
+    order, out_rows = np.array([3, 0, 4, 1, 2, 10**12]), np.arange(ISA.rows + 1) * (pitch + 2)
+    for rows, columns in product(range(1, ISA.rows + 1), range(1, pitch + 1)):
+        count, is_first, out = 1 + (rows + columns) % TAPS, columns % 2 == 0, held.copy()
         a_rows = np.minimum(np.arange(ISA.rows + 1), rows) * TAPS
-        out_rows = np.arange(ISA.rows + 1) * (width + 2)
-        run_fetch_tile(
-            out, b.ravel(), anywhere, a.ravel(), a_rows, order, out_rows, bias, is_first, rows,
-            count,
+        run_tile(
+            out, b.ravel(), np.arange(TAPS + 1) * pitch, a.ravel(), a_rows, order, out_rows, bias,
+            is_first, rows, columns, count, 10**15,
         )  # fmt: skip
         expected = held.copy()
-        begin = bias[1 : 1 + rows, None] if is_first else held[1 : 1 + rows, :width]
-        expected[1 : 1 + rows, :width] = a[1 : 1 + rows, order[:count]] @ b[:count] + begin
-        np.testing.assert_array_equal(out, expected, err_msg=f"{rows} rows")
+        begin = bias[1 : 1 + rows, None] if is_first else held[1 : 1 + rows, :columns]
+        used = a[1 : 1 + rows, order[:count]]
+        expected[1 : 1 + rows, :columns] = used @ b[:count, :columns] + begin
+        np.testing.assert_array_equal(out, expected, err_msg=f"{rows} x {columns}")
 
 
 @pytest.mark.skipif(ISA.vector_bytes != PACKING_BYTES, reason="panels are packed by AVX-512 only")
@@ -438,23 +428,20 @@ def test_dots_adds_products_of_planes_whatever_lies_between_their_rows(dtype: st
             np.testing.assert_array_equal(sums, expected)
 
 
-def assembly(dtype: str, kind: str) -> str:
-    """The machine code of run_tile and its kind, which need not be able to run here."""
+def assembly(dtype: str, packs: bool) -> str:
+    """The machine code of run_tile or run_pack_tile, which need not be able to run here."""
     floats, integers_ = np.zeros(1, dtype), np.zeros(1, np.int64)
-    runs: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "tile": (run_tile, (
-            floats, floats, integers_, floats, integers_, integers_, integers_, floats, True, 0, 0,
-            1,
-        )),
-        "packs": (run_pack_tile, (
+    arguments: tuple[Any, ...] = (
+        floats, floats, integers_, floats, integers_, integers_, integers_, floats, True, 0, 0, 1,
+        0,
+    )  # fmt: skip
+    dispatcher: Any = run_tile
+    if packs:
+        dispatcher = run_pack_tile
+        arguments = (
             floats, floats, floats, integers_, integers_, floats, integers_, integers_, integers_,
             floats, True, 0, 1,
-        )),
-        "fetches": (run_fetch_tile, (
-            floats, floats, integers_, floats, integers_, integers_, integers_, floats, True, 0, 1,
-        )),
-    }  # fmt: skip
-    dispatcher, arguments = runs[kind]
+        )  # fmt: skip
     dispatcher.compile(tuple(map(typeof, arguments)))
     (text,) = dispatcher.inspect_asm().values()
     return str(text)
@@ -464,17 +451,17 @@ def assembly(dtype: str, kind: str) -> str:
 # times as long.
 @pytest.mark.parametrize("processor", ["this", "sapphirerapids", "znver3", "znver4", "znver5"])
 @pytest.mark.parametrize("dtype, suffix", [("float32", "ps"), ("float64", "pd")])
-@pytest.mark.parametrize("kind", ["tile", "packs", "fetches"])
+@pytest.mark.parametrize("packs", [False, True])
 def test_the_tile_s_sums_stay_in_registers(
-    dtype: str, suffix: str, kind: str, processor: str
+    dtype: str, suffix: str, packs: bool, processor: str
 ) -> None:
-    if ISA.vector_bytes < (PACKING_BYTES if kind == "packs" else 32):
+    if ISA.vector_bytes < (PACKING_BYTES if packs else 32):
         pytest.skip("the assembly is read for AVX2 and AVX-512 only, and panels packed by AVX-512")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     if processor != "this":
         environment["NUMBA_CPU_NAME"] = processor
     text = subprocess.run(
-        [sys.executable, __file__, dtype, kind], env=environment, capture_output=True,
+        [sys.executable, __file__, dtype, "packs" * packs], env=environment, capture_output=True,
         text=True, check=True,
     ).stdout  # fmt: skip
     register = "zmm" if ISA.vector_bytes == 64 else "ymm"
@@ -483,15 +470,14 @@ def test_the_tile_s_sums_stay_in_registers(
     blocks = re.findall(r"^(\.L\w+):((?:\n(?!\.L).*)*)", text, flags=re.MULTILINE)
     loops = [body for label, body in blocks if re.search(rf"\tj\w+\s+{re.escape(label)}\n?", body)]
     found = [len(fused.findall(body)) for body in loops]
-    if kind == "tile":
-        assert ISA.rows * ISA.vectors in found
-        assert WIDE_ROWS * WIDE_VECTORS in found
+    if packs:
+        assert found == 3 * [ISA.rows * ISA.vectors]  # vectors of one run, of two, of more
     else:
-        # Of what packs, for vectors of one run, of two, of more.
-        assert found == (3 if kind == "packs" else 1) * [ISA.rows * ISA.vectors]
+        assert found.count(ISA.rows * ISA.vectors) == 2  # one of them asks for what is read next
+        assert WIDE_ROWS * WIDE_VECTORS in found
     # A sum that is put on the stack and back would cost more than the multiply-add.
     assert not re.findall(rf"%{register}\d+, -?\d*\(%rsp\)", text)
 
 
 if __name__ == "__main__":
-    print(assembly(*sys.argv[1:]))
+    print(assembly(sys.argv[1], packs=sys.argv[2] == "packs"))
