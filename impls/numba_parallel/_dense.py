@@ -7,12 +7,13 @@ stand is in the plan (_plan.py); see the package's page for a drawing.
 
 import numpy as np
 
-from impls.numba_parallel._jit import inlined, inner, lean, tasked
+from impls.numba_parallel._jit import inlined, inner, tasked
 from impls.numba_parallel._rest import TAPS, add_rest, rest_runs, write_rest
 from impls.numba_parallel._spread import spread
 from impls.numba_parallel._strips import (
     SPARE,
     aligned,
+    find_lines,
     find_runs,
     panel_width,
     steps,
@@ -35,7 +36,7 @@ def _has_no_panel(plan):
 def _correlate_strip(out, source, a, bias, plan, task, tables, work):
     """Fill a task's pixels, which lie side by side in out or in images one after the other."""
     a_rows, out_rows, a_taps, source_taps, parts, phases = tables
-    copied, panel, panel_taps, seams, runs = work
+    copied, panel, panel_taps, seams, runs, next_lines = work
     size = out.itemsize
     lanes = VECTOR_BYTES // size
     n_images = task.end_image - task.first_image
@@ -87,13 +88,13 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                     n_runs = find_runs(
                         runs, x - first_x, width, rows, columns, image, plan.copy_columns
                     )
-                    ahead = np.int64(0)
-                    if plan.is_far and is_packed:
-                        ahead = min(VECTORS * lanes, end_x - x - width)
+                    # No branch stands here: Numba would count references to arrays, panel by panel.
+                    ahead = plan.is_far * is_packed * min(VECTORS * lanes, end_x - x - width)
                     sum_panel(
                         to + x * size, to_rows, panel, panel_taps, seams, runs, n_runs, width,
                         seen, seen_at, source_taps, tap, taps, is_packed, ahead, a.ctypes.data,
-                        m_a_rows, a_taps, m_bias, n_rows, block == 0,
+                        m_a_rows, a_taps, next_lines, plan.is_weight_far * (x == 0),
+                        m_bias, n_rows, block == 0,
                     )  # fmt: skip
                     x += width
             end_tap = min((block + 1) * plan.block, parts[0].end_tap)
@@ -138,8 +139,11 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
     panel = aligned(0 if _has_no_panel(plan) else plan.block * pitch, out)
     panel[:] = 0  # lanes without a pixel: denormal garbage there would cost 100 cycles each
     panel_taps = steps(plan.block, pitch)
+    seams = np.empty(2 * VECTORS + 1 + pitch + SPARE, np.int64)
     runs = np.empty((plan.vectors * lanes, 5), np.int64)
-    work = copied, panel, panel_taps, np.empty(2 * VECTORS + 1 + pitch + SPARE, np.int64), runs
+    next_lines = np.empty(plan.is_weight_far * plan.block, np.int64)
+    find_lines(next_lines, tables[0], ROWS, out.itemsize)
+    work = copied, panel, panel_taps, seams, runs, next_lines
     if plan.is_spread:
         spread(out, source, a, bias, plan, task, tables, work)
     else:
@@ -160,17 +164,6 @@ def correlate(
         )  # fmt: skip
 
 
-@lean
-def _find_lines(found, starts, count, itemsize):
-    """Fill found with cache lines after `count` starts: the first of each before the second."""
-    start, line = np.int64(0), np.int64(0)
-    for i in range(len(found)):
-        found[i] = starts[start] + line
-        start += 1
-        if start == count:
-            start, line = np.int64(0), line + CACHE_LINE // itemsize
-
-
 @inner
 def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, tables, work):
     """Add the products of one strip, or a part of it, to a task's sums.
@@ -178,7 +171,7 @@ def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, t
     Row m of the task is at the address to, to_rows[m] elements later, with its first column.
     """
     a_rows, a_taps, columns, phases = tables
-    copied, panel, panel_taps, offsets, zeros, runs, next_a, next_seen = work
+    copied, panel, panel_taps, offsets, zeros, runs, next_lines = work
     size = source.itemsize
     lanes = VECTOR_BYTES // size
     pitch = VECTORS * lanes
@@ -204,14 +197,16 @@ def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, t
         a.ctypes.data + (where.first_image * plan.out_image + where.first_row * plan.out_row) * size
     )
     m_a_rows, n_rows = a_rows[task.first_m :], task.end_m - task.first_m
-    # What follows a block's pixels may come from afar: of a's rows, two tiles' by each of the first
-    # half of the tiles, and of what is packed.
-    is_fetched, is_seen_fetched = plan.is_far and images == 1, False
+    # What follows a block's pixels may come from afar. Tiles ask for it: the first half for rows of
+    # a, two tiles' each, while they go over the first columns, the others for what is packed.
+    is_fetched = plan.is_far * (images == 1)
+    is_seen_fetched = is_fetched * plan.is_direct * (rows == 1)
+    a_lines, seen_lines = next_lines[: plan.block], next_lines[plan.block :]
     if is_fetched:
-        is_seen_fetched = plan.is_direct and rows == 1
-        _find_lines(next_a, a_rows, 2 * ROWS, size)
+        find_lines(a_lines, a_rows, 2 * ROWS, size)
+    a_step = is_fetched * 2 * ROWS * (a_rows[1] - a_rows[0]) * size
     tiles = -(-n_rows // ROWS)
-    middle, last_tap = -(-tiles // 2), len(next_seen) - plan.block
+    middle, last_line = -(-tiles // 2), len(next_lines) - plan.block
     column = task.first_column
     while column < task.end_column:
         n_columns = panel_width(task.end_column - column, lanes, plan.vectors)
@@ -219,7 +214,7 @@ def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, t
             # Vectors have lanes beyond the last column: they read it again.
             offsets[i] = columns[min(column + i, task.end_column - 1) - skipped]
         if is_seen_fetched:
-            _find_lines(next_seen, offsets, n_columns, size)
+            find_lines(seen_lines, offsets, n_columns, size)
         for x in range(0, pixels, plan.block):
             count = min(plan.block, pixels - x)
             n_runs = find_runs(runs, x, count, rows, width, image, plan.copy_columns)
@@ -233,24 +228,23 @@ def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, t
                         )  # fmt: skip
                         k += min(lanes, runs[r, 3] - j)
             pixel = part.first_pixel + x
+            a_asked = is_fetched * (column == task.first_column)
+            next_a = a_at + (m_a_rows[0] + a_taps[pixel] + count) * size
+            next_seen = seen_from + (runs[0, 4] + count) * size
             for half in range(2):
-                # Decided tile by tile, all took 1.05 to 1.4 times as long, even if none was asked.
+                # No branch stands here: Numba would count references to arrays, tile by tile, which
+                # took 0.05 to 0.4 of the time.
                 first, end = half * middle, middle + half * (tiles - middle)
-                fetched, fetched_step, fetched_taps, tap_step = 0, 0, next_a, 0
-                if half == 0 and is_fetched and column == task.first_column:
-                    fetched = a_at + (m_a_rows[0] + a_taps[pixel] + count) * size
-                    fetched_step = 2 * ROWS * (a_rows[1] - a_rows[0]) * size
-                if half == 1 and is_seen_fetched:
-                    fetched = seen_from + (runs[0, 4] + count) * size
-                    fetched_taps, tap_step = next_seen, plan.block
+                fetched = (1 - half) * a_asked * next_a + half * is_seen_fetched * next_seen
+                step = (1 - half) * a_asked * a_step
                 for t in range(first, end):
                     m = t * ROWS
                     tile(
                         source, panel.ctypes.data, panel_taps, 0, a_at, m_a_rows, m, a_taps, pixel,
                         count, to + (column - task.first_column) * size, to_rows, zeros, m,
-                        is_first and x == 0, min(ROWS, n_rows - m), n_columns,
-                        fetched + (t - first) * fetched_step, fetched_taps,
-                        min((t - first) * tap_step, last_tap),
+                        is_first & (x == 0), min(ROWS, n_rows - m), n_columns,
+                        fetched + (t - first) * step, next_lines,
+                        min(half * (1 + t - first) * plan.block, last_line),
                     )  # fmt: skip
         column += n_columns
 
@@ -320,7 +314,7 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
     work = (
         copied, panel, steps(plan.block, pitch), np.empty(pitch, np.int64),
         np.zeros(n_rows + ROWS, out.dtype), np.empty((plan.block, 5), np.int64),
-        np.empty(plan.block, np.int64), np.empty(tiles * plan.block, np.int64),
+        np.empty((1 + tiles) * plan.block, np.int64),
     )  # fmt: skip
     sums = aligned(plan.is_apart * n_parts * n_rows * width, out)
     if n_parts > 1:

@@ -131,15 +131,28 @@ def find_seams(like, seams, runs, n_runs):
 
 
 @lean
+def find_lines(found, starts, count, itemsize):
+    """Fill found with cache lines after `count` starts: the first of each before the second."""
+    start, line = np.int64(0), np.int64(0)
+    for i in range(len(found)):
+        found[i] = starts[start] + line
+        start += 1
+        if start == count:
+            start, line = np.int64(0), line + CACHE_LINE // itemsize
+
+
+@lean
 def sum_panel(
     to, to_rows, panel, panel_taps, seams, runs, n_runs, width, seen, seen_at, source_taps, tap,
-    taps, is_packed, ahead, a, a_rows, a_taps, bias, n_rows, is_first,
+    taps, is_packed, ahead, a, a_rows, a_taps, next_lines, asks_for_weights, bias, n_rows,
+    is_first,
 ):  # fmt: skip
     """Add what `taps` taps, from tap on, see at runs of `width` pixels in all to rows of sums.
 
     to, a: addresses, of sums and weight; to_rows, a_rows: where rows stand there. is_packed:
     whether pixels go through the panel even where they could be read in place. ahead: how many
-    pixels after these are asked for early.
+    pixels after these are asked for early. asks_for_weights: whether tiles ask for the next one's
+    rows, whose lines are next_lines after where the first has its taps.
     """
     lanes = VECTOR_BYTES // seen.itemsize
     b, b_taps, b_tap = panel.ctypes.data, panel_taps, 0
@@ -155,6 +168,7 @@ def sum_panel(
     if n_runs == 1 and width % lanes == 0 and not is_packed:
         # One run of whole vectors is read where it stands.
         b, b_taps, b_tap = seen_from + runs[0, 4] * seen.itemsize, source_taps, tap
+        asks_for_weights = 0
     elif not is_read:
         column = np.int64(0)
         for r in range(n_runs):
@@ -163,8 +177,13 @@ def sum_panel(
                 runs[r, 3],
             )  # fmt: skip
             column += runs[r, 3]
-    # Tiles ask for what is packed next, each for a line of every tap.
-    lines = (ahead * seen.itemsize - 1) // CACHE_LINE + 2 if is_whole and ahead > 0 else 0
+    # Tiles ask for what is packed next, each for a line of every tap, then for weights.
+    lines, step, next_rows = np.int64(0), np.int64(0), np.int64(0)
+    if is_whole and ahead > 0:
+        lines += (ahead * seen.itemsize - 1) // CACHE_LINE + 2
+    if asks_for_weights:
+        step = (a_rows[1] - a_rows[0]) * seen.itemsize
+        next_rows = a + (a_rows[0] + a_taps[tap]) * seen.itemsize + ROWS * step
     for m in range(0, n_rows, ROWS):
         if is_read and m == 0:
             # The first tile packs the panel for the others.
@@ -173,9 +192,11 @@ def sum_panel(
                 to_rows, bias, m, is_first, min(ROWS, n_rows),
             )  # fmt: skip
             continue
-        fetched = next_from + (lines - 1) * CACHE_LINE if lines > 0 else 0
+        fetched, fetched_taps, fetched_tap = next_rows + m * step, next_lines, 0
+        if lines > 0:
+            lines -= 1
+            fetched, fetched_taps, fetched_tap = next_from + lines * CACHE_LINE, source_taps, tap
         tile(
             panel, b, b_taps, b_tap, a, a_rows, m, a_taps, tap, taps, to, to_rows, bias, m,
-            is_first, min(ROWS, n_rows - m), width, fetched, source_taps, tap,
+            is_first, min(ROWS, n_rows - m), width, fetched, fetched_taps, fetched_tap,
         )  # fmt: skip
-        lines -= 1
