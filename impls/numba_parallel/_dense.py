@@ -89,7 +89,7 @@ def _correlate_strip(out, source, a, bias, plan, task, tables, work):
                         runs, x - first_x, width, rows, columns, image, plan.copy_columns
                     )
                     # No branch stands here: Numba would count references to arrays, panel by panel.
-                    ahead = plan.is_far * is_packed * min(VECTORS * lanes, end_x - x - width)
+                    ahead = plan.is_far * min(VECTORS * lanes, end_x - x - width)
                     sum_panel(
                         to + x * size, to_rows, panel, panel_taps, seams, runs, n_runs, width,
                         seen, seen_at, source_taps, tap, taps, is_packed, ahead, a.ctypes.data,

@@ -63,12 +63,14 @@ LINEAR_BLOCK = 64
 # 256 channels at 56 x 56 took 0.9 of the time where they stand. Rows of one pixel, as linear layers
 # have, are never copied: that took 50 times as long.
 DIRECT_BYTES = 1 << 22
-# Bytes of a source, read where it stands, that comes from memory: pixels are asked for before they
-# are packed. Layers of eight images of 56 x 56 took 1.03 to 1.12 times as long without.
+# Bytes of a source, read where it stands, whose blocks have PANEL_BLOCK taps: it comes from memory.
 FAR_BYTES = 6 << 20
-# The same where tiles ask for them while they sum, which costs next to nothing: 1 x 1 layers at
-# 28 x 28 and 56 x 56 took 0.91 to 0.98 of the time on Intel, whose L3 is far too.
+# Bytes of a source, read where it stands, whose pixels tiles ask for early, which costs next to
+# nothing: 1 x 1 layers at 28 x 28 and 56 x 56 took 0.87 to 0.98 of the time on Intel, whose L3 is
+# far too. A weight's gradient asks from twice as many on, of both that it reads: 0.58 to 0.98.
 FETCHED_BYTES = 1 << 19
+# The same of few rows, whose panels have few tiles: 0.8 to 0.95 with eight images.
+FETCHED_FEW_ROWS_BYTES = 1 << 21
 # Bytes of a weight that comes from L3 or memory: while tiles go over the first panel of a block,
 # each asks for the next one's rows, if a row's taps lie side by side. 3 x 3 layers of 512 channels
 # took 0.83 to 0.95 of the time on Intel; where no panel is packed it was 0.97 to 1.05.
@@ -249,6 +251,8 @@ def _correlation(
         return turned
     copy_columns = source[3] if parts else columns + horizontal.halo
     is_near = source[3] == 1 or prod(source[1:]) * call.itemsize <= DIRECT_BYTES
+    source_bytes = prod(source) * call.itemsize
+    far_bytes = FETCHED_BYTES if n_rows >= PACKED_ROWS else FETCHED_FEW_ROWS_BYTES
     is_direct = bool(parts) or (is_near and not thin and _is_direct(axes, source, (lines, columns)))
     planes = len(vertical.phases) * len(horizontal.phases)
     line_bytes = 0 if is_direct else channels * planes * copy_columns * call.itemsize
@@ -327,7 +331,7 @@ def _correlation(
         "packed_rows": GAPPED_PACKED_ROWS if is_gapped else PACKED_ROWS, "side_taps": side_taps,
         "vectors": vectors, "is_swapped": 0, "is_apart": 0,
         "swept_height": _swept_height(call, channels) if thin else 0,
-        "in_lanes": 0,
+        "in_lanes": 0, "is_far": int(is_direct and source_bytes >= far_bytes),
         "is_weight_far": int(
             n_rows * sum_taps * call.itemsize >= FAR_WEIGHT_BYTES
             and side_taps == sum_taps
@@ -356,7 +360,6 @@ def _correlation(
             }
         )  # fmt: skip
         first_tap = end_tap
-    is_from_memory = is_direct and prod(source) * call.itemsize >= FAR_BYTES
     most_taps = BLOCK
     if rest and kernel_taps == 1:
         most_taps = FEW_PIXELS_BLOCK
@@ -367,7 +370,7 @@ def _correlation(
         most_taps = GAPPED_BLOCK
     elif is_direct and source[3] == 1:
         most_taps = LINEAR_BLOCK
-    elif is_from_memory or (rest and 1 < side_taps < sum_taps):
+    elif (is_direct and source_bytes >= FAR_BYTES) or (rest and 1 < side_taps < sum_taps):
         most_taps = PANEL_BLOCK
     counts = [len(down.taps) * len(across.taps) for down, across in phases]
     if parts:
@@ -717,7 +720,6 @@ def _source(
         "copy_image": image, "copy_channel": copy_channel, "copy_plane": plane,
         "copy_columns": copy_columns, "shared_columns": shared[1], "halo": vertical.halo,
         "copy_size": 0 if is_direct else channels * copy_channel,
-        "is_far": int(is_direct and prod(source) * call.itemsize >= FETCHED_BYTES),
     }  # fmt: skip
     return plan, plan["source_channel"] if is_direct else copy_channel
 

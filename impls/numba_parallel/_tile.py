@@ -337,9 +337,8 @@ def tile(
     0; what out held (or bias) is added then.
 
     What is read next may come from afar: where the address fetched is not 0, each tap asks for the
-    cache line at fetched + fetched_taps[fetched_tap + k], whatever is there, in L2. Then b is a
-    panel whose rows of ISA.vectors vectors follow one another. A tile of few rows or of one vector
-    asks for nothing.
+    cache line at fetched + fetched_taps[fetched_tap + k], whatever is there, in L2. A tile of few
+    rows or of one vector asks for nothing.
     """
     address = index = types.int64
     signature = types.void(
@@ -439,8 +438,7 @@ def _emit_tiles(emit: _Emitter, *arguments: Any) -> None:
                 continue
             with builder.if_else(is_fetched) as (then, otherwise):
                 with then:
-                    of_panel = operands._replace(b_taps=None)
-                    _emit_tile(emit, rows, vectors, of_panel, take, fetch)
+                    _emit_tile(emit, rows, vectors, operands, take, fetch)
                 with otherwise:
                     _emit_tile(emit, rows, vectors, operands, take)
 
@@ -522,8 +520,7 @@ def _emit_tile(
 ) -> None:  # fmt: skip
     """Emit a tile of rows x vectors: its loop over taps, then the writing of its sums.
 
-    take(k, here): the vectors of b[k], which starts at the pointer; where b_taps is None, b is a
-    panel. fetch(k): what else a tap does.
+    take(k, here): the vectors of b[k], which starts at the pointer. fetch(k): what else a tap does.
     """
     builder = emit.builder
     gep = builder.gep
@@ -535,8 +532,7 @@ def _emit_tile(
 
     a_pointers = [gep(a, [entry(a_rows, a_row, m)]) for m in range(rows)]
     a_taps = gep(a_taps, [a_tap])
-    if b_taps is not None:
-        b_taps = gep(b_taps, [b_tap])
+    b_taps = gep(b_taps, [b_tap])
     # Out's lines are on their way while the sums are made: 1.1 times as fast where it is large.
     for m in range(rows):
         start = gep(out, [entry(out_rows, out_row, m)])
@@ -547,10 +543,7 @@ def _emit_tile(
         a_at, b_at, *sums = held
         following = builder.add(k, INDEX(1))
         values = take(k, gep(b, [b_at]))
-        if b_taps is None:
-            next_b_at = builder.add(b_at, INDEX(ISA.vectors * emit.lanes))
-        else:
-            next_b_at = builder.load(gep(b_taps, [following]))
+        next_b_at = builder.load(gep(b_taps, [following]))
         scalars, found = [], []
         for m in range(rows + EARLY_SCALARS):
             if m < rows:
@@ -567,7 +560,7 @@ def _emit_tile(
                 found += emit.done([emit.fma(scalars[row], *each) for each in products])
         return [next_a_at, next_b_at, *found]
 
-    first = [INDEX(0) if table is None else builder.load(table) for table in (a_taps, b_taps)]
+    first = [builder.load(table) for table in (a_taps, b_taps)]
     _, _, *sums = _for(builder, count, first + [emit.zero()] * (rows * vectors), step)
     masks = [emit.mask(builder.sub(n_columns, INDEX(v * emit.lanes))) for v in range(vectors)]
 

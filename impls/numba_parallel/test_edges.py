@@ -158,8 +158,8 @@ def main() -> None:
     for module in (_dense, _lanes, _spread, _thin, _turned):
         vars(module)["aligned"] = aligned_at_the_edge
     # So small that shapes like these meet them: rows go in parts, and pixels are asked for early.
-    _plan.TOGETHER_BYTES = _plan.READ_BYTES = _plan.FAR_BYTES = _plan.FETCHED_BYTES = 1 << 12
-    _plan.FAR_WEIGHT_BYTES = 1 << 10
+    _plan.TOGETHER_BYTES = _plan.READ_BYTES = _plan.FAR_BYTES = 1 << 12
+    _plan.FETCHED_BYTES = _plan.FETCHED_FEW_ROWS_BYTES = _plan.FAR_WEIGHT_BYTES = 1 << 10
     _plan.TURNED_BYTES = 1 << 17
     rng = np.random.default_rng(0)
     # Each version is compiled here: one per dtype is enough. All that can be turned around is, or
