@@ -27,13 +27,15 @@ How a dense convolution runs, here forward (the gradients differ in their tables
     output (N, O, P, Q)
 
 With AVX-512 the first tile packs its panel itself where it can: it reads the windows across the
-gaps between lines and stores them. The panel stays in L1 while all output channels pass over it;
-the block's part of the weight stays in L2 for the strip's next 48 pixels. Where a few windows too
-many cost less than packing, as with few channels, those that begin in the padding between two lines
-are summed as well: a line's end is then no run's end. Lines and images share that padding in the
-strip, the zeros after one being those before the next. What is too much is left out when sums are
-moved to the result, as sums of small images, put together in one strip, are taken apart. Three rows
-and fewer, as of colours, have panels of twice the width.
+gaps between lines and stores them. What comes from L3 or memory, pixels of the next panel, the next
+tile's weight, the other tiles ask for early, a cache line with each tap. The panel stays in L1
+while all output channels pass over it; the block's part of the weight stays in L2 for the strip's
+next 48 pixels. Where a few windows too many cost less than packing, as with few channels, those
+that begin in the padding between two lines are summed as well: a line's end is then no run's end.
+Lines and images share that padding in the strip, the zeros after one being those before the next.
+What is too much is left out when sums are moved to the result, as sums of small images, put
+together in one strip, are taken apart. Three rows and fewer, as of colours, have panels of twice
+the width.
 
 grad_input is the same with rows of input channels: places with one remainder modulo stride, a
 phase, gather from the same taps. A stride sets them apart in the result, so the phases of a row are
