@@ -201,9 +201,7 @@ def _multiply_strip(to, to_rows, source, a, plan, task, where, part, is_first, t
     # a, two tiles' each, while they go over the first columns, the others for what is packed.
     is_fetched = plan.is_far * (images == 1)
     is_seen_fetched = is_fetched * plan.is_direct * (rows == 1)
-    a_lines, seen_lines = next_lines[: plan.block], next_lines[plan.block :]
-    if is_fetched:
-        find_lines(a_lines, a_rows, 2 * ROWS, size)
+    seen_lines = next_lines[plan.block :]
     a_step = is_fetched * 2 * ROWS * (a_rows[1] - a_rows[0]) * size
     tiles = -(-n_rows // ROWS)
     middle, last_line = -(-tiles // 2), len(next_lines) - plan.block
@@ -311,10 +309,12 @@ def _multiply_task(out, a, source, plan, task, strips, tables):
     )
     # Tiles that ask for a line of the next block with each pixel, until they have for all columns.
     tiles = -(-pitch * (plan.block * out.itemsize // CACHE_LINE + 1) // plan.block)
+    next_lines = np.empty(plan.is_far * (1 + tiles) * plan.block, np.int64)
+    find_lines(next_lines[: plan.block], a_rows, 2 * ROWS, out.itemsize)
     work = (
         copied, panel, steps(plan.block, pitch), np.empty(pitch, np.int64),
         np.zeros(n_rows + ROWS, out.dtype), np.empty((plan.block, 5), np.int64),
-        np.empty((1 + tiles) * plan.block, np.int64),
+        next_lines,
     )  # fmt: skip
     sums = aligned(plan.is_apart * n_parts * n_rows * width, out)
     if n_parts > 1:

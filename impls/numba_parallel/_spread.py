@@ -47,7 +47,7 @@ def _pack_weight(packed, a, a_rows, a_taps, n_rows, plan, phases):
 @lean
 def _sum_phases(
     sums, sums_rows, panel, panel_taps, seams, runs, n_runs, width, seen, seen_at, source_taps,
-    weight, a_rows, a_taps, next_lines, bias, n_rows, phases, plan,
+    weight, a_rows, a_taps, bias, n_rows, phases, plan,
 ):  # fmt: skip
     """Sum a panel of windows for each column phase: row i of phase g in panel g * n_rows + i."""
     pitch = plan.vectors * (VECTOR_BYTES // sums.itemsize)
@@ -59,7 +59,7 @@ def _sum_phases(
             sum_panel(
                 to, sums_rows, panel, panel_taps, seams, runs, n_runs, width, seen, seen_at,
                 source_taps, tap, taps, n_rows >= plan.packed_rows, 0, weight, a_rows, a_taps,
-                next_lines, 0, bias, n_rows, tap == first_tap,
+                panel_taps, 0, bias, n_rows, tap == first_tap,
             )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _fill_empty(out, bias, plan, phases, sums, pitch, n_rows, n_images, rows, ou
 def spread(out, source, a, bias, plan, task, tables, work):
     """Fill a task's pixels and rows, strip by strip."""
     a_rows, out_rows, a_taps, source_taps, out_phases, phases = tables
-    copied, panel, panel_taps, seams, runs, next_lines = work
+    copied, panel, panel_taps, seams, runs, _ = work
     lanes = VECTOR_BYTES // out.itemsize
     pitch = plan.vectors * lanes
     step = plan.out_column
@@ -191,8 +191,8 @@ def spread(out, source, a, bias, plan, task, tables, work):
                     )
                     _sum_phases(
                         sums, sums_rows, panel, panel_taps, seams, seen_runs, n_seen, width, seen,
-                        seen_at, source_taps, weight, m_a_rows, a_taps, next_lines, m_bias, n_rows,
-                        across, plan,
+                        seen_at, source_taps, weight, m_a_rows, a_taps, m_bias, n_rows, across,
+                        plan,
                     )  # fmt: skip
                     n_runs = _find_places(runs, x, width, out_lines, line, rows, columns, plan)
                     for r in range(n_runs):
