@@ -23,7 +23,14 @@ from impls.numba_parallel._axes import (
     source_places,
     tap_part,
 )
-from impls.numba_parallel._tile import ISA, PACKING_BYTES, SWEPT_HEIGHTS, WIDE_ROWS, WIDE_VECTORS
+from impls.numba_parallel._tile import (
+    ISA,
+    PACKING_BYTES,
+    SWEPT_HEIGHTS,
+    TAKEN_PHASES,
+    WIDE_ROWS,
+    WIDE_VECTORS,
+)
 from impls.spec.params import Pair
 from impls.spec.plan import Shape
 
@@ -165,10 +172,11 @@ def _record(*names: str) -> np.dtype[np.void]:
 PLAN = _record(
     "height", "width", "step_h", "step_w", "top", "left", "channels", "source_image",
     "source_channel", "is_direct", "copy_image", "copy_channel", "copy_plane", "copy_columns",
-    "shared_columns", "copy_size", "halo", "taps", "block", "out_image", "out_row", "out_column",
-    "out_columns", "is_spread", "is_packed", "strip_rows", "out_width", "is_thin", "group_rows",
-    "rest", "is_gapped", "packed_rows", "rows_at_once", "is_far", "side_taps", "vectors",
-    "is_swapped", "is_apart", "swept_height", "in_lanes", "is_weight_far",
+    "taken_phases", "shared_columns", "copy_size", "halo", "taps", "block", "out_image",
+    "out_row", "out_column", "out_columns", "is_spread", "is_packed", "strip_rows", "out_width",
+    "is_thin", "group_rows", "rest", "is_gapped", "packed_rows", "rows_at_once", "is_far",
+    "side_taps", "vectors", "is_swapped", "is_apart", "swept_height", "in_lanes",
+    "is_weight_far",
 )  # fmt: skip
 STRIP = _record("first_image", "end_image", "first_row", "end_row")
 CORRELATION = _record("group", "first_m", "end_m", *STRIP.names or ())
@@ -711,14 +719,17 @@ def _source(
     vertical, horizontal = axes
     image = (copy_lines - shared[0]) * copy_columns
     plane = images * image + shared[0] * copy_columns + shared[1]
-    copy_channel = len(vertical.phases) * len(horizontal.phases) * plane
+    across = len(horizontal.phases)
+    copy_channel = len(vertical.phases) * across * plane
+    is_taken = (horizontal.step, across) in TAKEN_PHASES
     plan = {
         "height": source[2], "width": source[3], "step_h": vertical.step,
         "step_w": horizontal.step, "top": vertical.before, "left": horizontal.before,
         "channels": channels, "source_image": prod(source[1:]),
         "source_channel": source[2] * source[3], "is_direct": int(is_direct),
         "copy_image": image, "copy_channel": copy_channel, "copy_plane": plane,
-        "copy_columns": copy_columns, "shared_columns": shared[1], "halo": vertical.halo,
+        "copy_columns": copy_columns, "taken_phases": across if is_taken else 1,
+        "shared_columns": shared[1], "halo": vertical.halo,
         "copy_size": 0 if is_direct else channels * copy_channel,
     }  # fmt: skip
     return plan, plan["source_channel"] if is_direct else copy_channel

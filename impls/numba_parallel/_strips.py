@@ -46,9 +46,10 @@ def copy(copied, source, source_at, plan, phases, images, channels, first, rows)
     """
     for n in range(images):
         for c in range(channels):
-            for f in range(len(phases)):
+            for f in range(0, len(phases), plan.taken_phases):
                 take_rows(
                     copied, n * plan.copy_image + c * plan.copy_channel + f * plan.copy_plane,
+                    plan.taken_phases, plan.copy_plane,
                     source, source_at + n * plan.source_image + c * plan.source_channel,
                     first * plan.step_h + phases[f, 0] - plan.top, plan.step_h, plan.height,
                     phases[f, 1] - plan.left, plan.step_w, plan.width, rows, plan.copy_columns,

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from impls.numba_parallel._tile import (
     SWEPT_HEIGHTS,
     SWEPT_ROWS,
     SWEPT_VECTORS,
+    TAKEN_PHASES,
     WIDE_ROWS,
     WIDE_VECTORS,
     dots,
@@ -102,10 +104,10 @@ def run_move_rows(target, pitch, source, source_pitch, rows, columns):
 
 @njit
 def run_take_rows(
-    target, source, top, step_h, height, left, step_w, width, rows, columns
+    target, phases, plane, source, top, step_h, height, left, step_w, width, rows, columns
 ):  # fmt: skip
     take_rows(
-        target, 3, source, 2, top, step_h, height, left, step_w, width, rows, columns
+        target, 3, phases, plane, source, 2, top, step_h, height, left, step_w, width, rows, columns
     )  # fmt: skip
 
 
@@ -311,10 +313,13 @@ def test_move_rows_moves_a_plane_of_any_width_and_nothing_else(dtype: str) -> No
         np.testing.assert_array_equal(target, expected)
 
 
-@pytest.mark.parametrize("step", [(1, 1), (2, 1), (1, 2), (1, 3), (3, 4), (2, 5)])
+@pytest.mark.parametrize(
+    ("step", "phases"),
+    [((2, w), n) for w, n in TAKEN_PHASES] + [((1, 3), 1), ((3, 4), 1), ((2, 5), 1)],
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_take_rows_takes_every_step_with_zeros_around_and_nothing_else(
-    dtype: str, step: tuple[int, int]
+    dtype: str, step: tuple[int, int], phases: int
 ) -> None:
     (step_h, step_w), rows, most = step, 5, 2 * lanes(dtype) + 1
     height, width = 4, most + 3
@@ -322,17 +327,18 @@ def test_take_rows_takes_every_step_with_zeros_around_and_nothing_else(
     image = source[2:-1].reshape(height, width)
     source[:2] = source[-1] = MARK  # beyond the image
     for columns in range(1, most + 1):
+        plane = rows * columns + 2
         for top, left in ((0, 0), (-2, -1), (1, 5), (-1, 2 - columns * step_w)):
-            target = np.full(3 + rows * columns + 7, MARK, dtype)
+            target = np.full(3 + phases * plane + 7, MARK, dtype)
             expected = target.copy()
             run_take_rows(
-                target, source, top, step_h, height, left, step_w, width, rows, columns
+                target, phases, plane, source, top, step_h, height, left, step_w, width, rows,
+                columns,
             )  # fmt: skip
-            for i in range(rows):
-                for j in range(columns):
-                    y, x = top + i * step_h, left + j * step_w
-                    is_inside = 0 <= y < height and 0 <= x < width
-                    expected[3 + i * columns + j] = image[y, x] if is_inside else 0
+            for f, i, j in product(range(phases), range(rows), range(columns)):
+                y, x = top + i * step_h, left + j * step_w + f
+                is_inside = 0 <= y < height and 0 <= x < width
+                expected[3 + f * plane + i * columns + j] = image[y, x] if is_inside else 0
             np.testing.assert_array_equal(target, expected, err_msg=f"{columns} {top} {left}")
 
 
