@@ -160,9 +160,8 @@ TURNED_MOVE_CYCLES = 1.5
 # Cycles that putting together a value of a stride's gradient takes elsewhere, and reading one of
 # its weight by each phase.
 SPREAD_CYCLES, SPREAD_WEIGHT_CYCLES = 1.0, 1.4
-# Cycles that each part of an image takes for a cache line of the weight, of which it reads its taps:
-# dcgan:conv1, whose parts are one pixel of one tap each, takes 0.22 to 0.29 of the time turned
-# around.
+# Cycles that each part of an image takes for a cache line of the weight, of which it reads its own
+# taps: dcgan:conv1, whose parts are a pixel of one tap, takes 0.18 to 0.29 of the time turned around.
 LINE_CYCLES = 4
 # Share of the work below which a correlation is turned around.
 TURNED_SHARE = 0.99
