@@ -161,7 +161,7 @@ TURNED_MOVE_CYCLES = 1.5
 # its weight by each phase.
 SPREAD_CYCLES, SPREAD_WEIGHT_CYCLES = 1.0, 1.4
 # Cycles that each part of an image takes for a cache line of the weight, of which it reads its own
-# taps: dcgan:conv1, whose parts are a pixel of one tap, takes 0.18 to 0.29 of the time turned around.
+# taps: dcgan:conv1, whose parts are a pixel of one tap, took 0.2 to 0.3 of the time turned around.
 LINE_CYCLES = 4
 # Share of the work below which a correlation is turned around.
 TURNED_SHARE = 0.99
