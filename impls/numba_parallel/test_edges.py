@@ -84,6 +84,7 @@ SHAPES = [
     ((2, 4, 9, 11), (6, 2, 3, 2), call(padding=((1, 2), (0, 3)), groups=2)),
     ((1, 3, 20, 21), (17, 3, 5, 3), call(stride=(2, 3), padding=((2, 2), (1, 1)))),
     ((1, 70, 9, 8), (66, 70, 3, 3), call(stride=(2, 2), padding=((1, 1), (1, 1)))),
+    ((2, 3, 23, 26), (17, 3, 5, 5), call(stride=(4, 4), padding=((2, 1), (1, 2)))),
     ((3, 2, 10, 9), (5, 2, 3, 3), call(dilation=(2, 3), padding=((2, 2), (3, 3)))),
     # Summed with the gaps between lines: few rows, several images, strips, a stride's gradient.
     ((1, 4, 14, 14), (10, 4, 3, 3), call(padding=((1, 1), (1, 1)))),
