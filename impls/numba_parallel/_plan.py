@@ -81,7 +81,8 @@ FETCHED_BYTES = 1 << 19
 FETCHED_FEW_ROWS_BYTES = 1 << 21
 # Bytes of a weight that comes from L3 or memory: while tiles go over the first panel of a block,
 # each asks for the next one's rows, if a row's taps lie side by side. 3 x 3 layers of 512 channels
-# took 0.83 to 0.95 of the time on Intel; where no panel is packed it was 0.97 to 1.05.
+# took 0.83 to 0.95 of the time on Intel; where no panel is packed it was 0.97 to 1.05. Turned
+# around all tiles ask for what is packed next: layers of 512 channels took 0.89 to 1.0 on Zen 5.
 FAR_WEIGHT_BYTES = 1 << 20
 # Bytes of a strip's copy: it stays in L2 beside the part of the weight that one block reads. But a
 # strip has STRIP_PIXELS, since each reads the whole weight again: 1024 channels at 56 x 56 took 1.6
@@ -190,7 +191,7 @@ OUT_PHASE = _record("first_tap", "end_tap", "block", "rows", "columns", "row_at"
 TURNED = _record(
     "channels", "source_image", "source_channel", "step_row", "step_column", "a_group", "a_column",
     "a_channel", "taps", "block", "group_columns", "out_image", "out_row", "out_column", "pixels",
-    "images", "places",
+    "images", "places", "is_weight_far",
 )  # fmt: skip
 TURNED_TASK = _record("group", "first_column", "end_column", "first_image", "end_image")
 # Pixels that have the same taps: where the first has its sums, among those of its image.
@@ -460,6 +461,9 @@ def _turned(
         "group_columns": n_columns, "out_image": prod(out[1:]),
         "out_row": vertical.out_step * out[3], "out_column": horizontal.out_step, "pixels": plane,
         "images": images,
+        "is_weight_far": int(
+            n_columns * channels * prod(call.weight[2:]) * call.itemsize >= FAR_WEIGHT_BYTES
+        ),
         "places": sum(images * part["rows"] * part["columns"] + ISA.rows for part in records),
     }  # fmt: skip
     tasks = [

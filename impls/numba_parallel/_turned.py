@@ -16,8 +16,16 @@ import numpy as np
 
 from impls.numba_parallel._jit import inlined, inner, lean, tasked
 from impls.numba_parallel._lanes import from_lanes, to_lanes
-from impls.numba_parallel._strips import ROWS, VECTOR_BYTES, VECTORS, aligned, panel_width, steps
-from impls.numba_parallel._tile import pack_rows, tile
+from impls.numba_parallel._strips import (
+    ROWS,
+    VECTOR_BYTES,
+    VECTORS,
+    aligned,
+    find_lines,
+    panel_width,
+    steps,
+)
+from impls.numba_parallel._tile import CACHE_LINE, pack_rows, tile
 
 
 @lean
@@ -64,11 +72,17 @@ def _pack_weight(panel, panel_lines, a, a_at, a_columns, a_channels, n_columns, 
 
 @inner
 def _sum_panel(
-    sums, sums_at, source, source_at, seen_at, panel, bias, n_columns, n_images, n_channels, tables
+    sums, sums_at, source, source_at, seen_at, panel, bias, n_columns, n_images, n_channels, tables,
+    fetched, next_lines,
 ):  # fmt: skip
-    """Add the products of some channels to the sums of a panel's columns."""
+    """Add the products of some channels to the sums of a panel's columns.
+
+    Tiles ask for next_lines after fetched, an address or 0: the weight of the next channels.
+    """
     source_taps, panel_taps, parts = tables
     seen, to = source.ctypes.data + source_at * source.itemsize, sums.ctypes.data
+    pitch = VECTORS * (VECTOR_BYTES // sums.itemsize)
+    line, last_line = np.int64(0), len(next_lines) - len(panel) // pitch
     for p in range(len(parts)):
         part = parts[p]
         tap, n_taps = part.first_tap, n_channels * part.taps
@@ -78,8 +92,9 @@ def _sum_panel(
             tile(
                 sums, panel.ctypes.data, panel_taps, tap, seen, seen_at, pixel, source_taps, tap,
                 n_taps, to, sums_at, bias, pixel, False, min(ROWS, n_pixels - x), n_columns,
-                0, panel_taps, 0,
+                fetched, next_lines, min(line, last_line),
             )  # fmt: skip
+            line += n_taps
 
 
 @inlined
@@ -93,6 +108,13 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
     panel_lines = steps(plan.block * plan.taps, pitch)
     pixel_lines, planes = steps(plan.pixels, pitch), steps(pitch, plan.pixels)
     a_columns, a_channels = np.empty(pitch, np.int64), steps(plan.block, plan.a_channel)
+    # The next block's weight lies in lines of some channels, or of some columns.
+    starts, run = a_channels[: plan.block], pitch * plan.a_column
+    if plan.a_channel < plan.a_column:
+        starts, run = steps(pitch, plan.a_column)[:pitch], plan.block * plan.a_channel
+    n_lines = len(starts) * (run * out.itemsize // CACHE_LINE + 1) + plan.block * plan.taps
+    next_lines = np.empty(plan.is_weight_far * n_lines + plan.block * plan.taps, np.int64)
+    find_lines(next_lines, starts, len(starts), out.itemsize)
     seen_at, sums_at = np.empty(plan.places, np.int64), np.empty(plan.places, np.int64)
     for first_image in range(task.first_image, task.end_image, plan.images):
         n_images = min(plan.images, task.end_image - first_image)
@@ -117,6 +139,9 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
                 _sum_panel(
                     sums, sums_at, source, source_at + channel * plan.source_channel, seen_at,
                     panel, bias, n_columns, n_images, n_channels, tables,
+                    plan.is_weight_far
+                    * (a.ctypes.data + (a_at + plan.block * plan.a_channel) * out.itemsize),
+                    next_lines,
                 )  # fmt: skip
             for n in range(n_images):
                 out_at = (first_image + n) * plan.out_image + first * plan.pixels
