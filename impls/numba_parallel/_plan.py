@@ -346,9 +346,7 @@ def _correlation(
         "swept_height": _swept_height(call, channels) if thin else 0,
         "in_lanes": 0, "is_far": int(is_direct and source_bytes >= far_bytes),
         "is_weight_far": int(
-            n_rows * sum_taps * call.itemsize >= FAR_WEIGHT_BYTES
-            and side_taps == sum_taps
-            and not (is_spread or parts)
+            _is_weight_far(call) and side_taps == sum_taps and not (is_spread or parts)
         ),
     }  # fmt: skip
     if thin and strips == 1:
@@ -411,6 +409,11 @@ def _correlation(
     )
 
 
+def _is_weight_far(call: Call) -> bool:
+    """Whether a group's weight comes from L3 or memory."""
+    return prod(call.weight) // call.groups * call.itemsize >= FAR_WEIGHT_BYTES
+
+
 def _turned(
     call: Call, source: Shape, out: Shape, axes: tuple[Axis, Axis],
     parts: list[tuple[OutPhase, OutPhase]], *, group: int, row: int, channel: int,
@@ -461,9 +464,7 @@ def _turned(
         "group_columns": n_columns, "out_image": prod(out[1:]),
         "out_row": vertical.out_step * out[3], "out_column": horizontal.out_step, "pixels": plane,
         "images": images,
-        "is_weight_far": int(
-            n_columns * channels * prod(call.weight[2:]) * call.itemsize >= FAR_WEIGHT_BYTES
-        ),
+        "is_weight_far": int(_is_weight_far(call)),
         "places": sum(images * part["rows"] * part["columns"] + ISA.rows for part in records),
     }  # fmt: skip
     tasks = [

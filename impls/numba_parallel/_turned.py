@@ -81,8 +81,7 @@ def _sum_panel(
     """
     source_taps, panel_taps, parts = tables
     seen, to = source.ctypes.data + source_at * source.itemsize, sums.ctypes.data
-    pitch = VECTORS * (VECTOR_BYTES // sums.itemsize)
-    line, last_line = np.int64(0), len(next_lines) - len(panel) // pitch
+    line = np.int64(0)
     for p in range(len(parts)):
         part = parts[p]
         tap, n_taps = part.first_tap, n_channels * part.taps
@@ -92,7 +91,7 @@ def _sum_panel(
             tile(
                 sums, panel.ctypes.data, panel_taps, tap, seen, seen_at, pixel, source_taps, tap,
                 n_taps, to, sums_at, bias, pixel, False, min(ROWS, n_pixels - x), n_columns,
-                fetched, next_lines, min(line, last_line),
+                fetched, next_lines, min(line, len(next_lines) - n_taps),
             )  # fmt: skip
             line += n_taps
 
@@ -113,7 +112,7 @@ def _correlate_task(out, source, a, bias, plan, task, tables):
     if plan.a_channel < plan.a_column:
         starts, run = steps(pitch, plan.a_column)[:pitch], plan.block * plan.a_channel
     n_lines = len(starts) * (run * out.itemsize // CACHE_LINE + 1) + plan.block * plan.taps
-    next_lines = np.empty(plan.is_weight_far * n_lines + plan.block * plan.taps, np.int64)
+    next_lines = np.empty(plan.is_weight_far * n_lines, np.int64)
     find_lines(next_lines, starts, len(starts), out.itemsize)
     seen_at, sums_at = np.empty(plan.places, np.int64), np.empty(plan.places, np.int64)
     for first_image in range(task.first_image, task.end_image, plan.images):
